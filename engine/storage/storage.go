@@ -1,0 +1,153 @@
+// Package storage says what a gatehouse store is: an ordered map from keys to bytes with one global revision, kept
+// history, watches and compaction. It is the byte-level contract under engine/objects, which turns it into Kubernetes'
+// storage.Interface; implementations live in sub-packages named after their technology (sqlite), and every one of them
+// passes the suite in storagetest.
+//
+// The package knows nothing of Kubernetes kinds, encodings or selectors.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// AnyRevision, as Write.Expected, skips the comparison.
+const AnyRevision int64 = -1
+
+var (
+	// ErrCompacted: the revision asked for is older than what the history still holds.
+	ErrCompacted = errors.New("revision has been compacted")
+	// ErrFutureRevision: the revision asked for has not been written yet.
+	ErrFutureRevision = errors.New("revision is in the future")
+	// ErrClosed: the store has been closed, or is closing.
+	ErrClosed = errors.New("store is closed")
+	// ErrSlowWatcher: a watcher did not take its events fast enough and was cut off; it may watch again from the last
+	// revision it saw.
+	ErrSlowWatcher = errors.New("watcher fell too far behind")
+)
+
+// ConflictError answers a Write whose Expected revision is not the key's. Current is what the key holds now, nil when
+// it holds nothing.
+type ConflictError struct {
+	Key      string
+	Expected int64
+	Current  *Item
+}
+
+func (e *ConflictError) Error() string {
+	var found int64
+	if e.Current != nil {
+		found = e.Current.ModRevision
+	}
+	return fmt.Sprintf("write %s: expected revision %d, found %d", e.Key, e.Expected, found)
+}
+
+// Item is one key at one revision. Value belongs to the store: read it, keep it, never change it.
+type Item struct {
+	Key            string
+	Value          []byte
+	CreateRevision int64
+	ModRevision    int64
+	// Expires is when the store deletes the key by itself; zero for never.
+	Expires time.Time
+}
+
+// Write is a compare-and-write of one key.
+type Write struct {
+	Key string
+	// Value is stored as it is; the caller must not change it afterwards. Ignored when Delete is set.
+	Value []byte
+	// Delete removes the key. Deleting an absent key with Expected AnyRevision is a conflict with Current nil.
+	Delete bool
+	// Expected is the ModRevision the key must have: 0 for "must not exist", AnyRevision for whatever it has.
+	Expected int64
+	// TTL is how long the key lives, counted from the commit; 0 for ever. Ignored when Delete is set.
+	TTL time.Duration
+}
+
+// RangeRequest asks for the keys k with Start <= k < End in ascending byte order; an empty End is no bound. To read one
+// key, End is Start + "\x00".
+type RangeRequest struct {
+	Start, End string
+	// Revision reads the past exactly as it was then; 0 reads the present.
+	Revision int64
+	// Limit bounds the number of items; 0 for all.
+	Limit int
+	// CountOnly leaves Items empty and fills Count alone.
+	CountOnly bool
+}
+
+// RangeResult is one consistent view.
+type RangeResult struct {
+	// Revision is the store's revision at which the items were read; for a read of the past, still the store's current one.
+	Revision int64
+	Items    []Item
+	// Count is how many keys the range holds at that revision, however many Limit let through.
+	Count int64
+	// More says that Limit cut the answer short.
+	More bool
+}
+
+// Event is one committed change. Events of one revision never exist twice: a write is one event and one revision.
+type Event struct {
+	// Item is the key's new state. For a delete, Value is nil and ModRevision is the revision of the deletion.
+	Item   Item
+	Delete bool
+	// Previous is the state before, nil for a creation.
+	Previous *Item
+}
+
+// Watcher delivers the events of one prefix in revision order, without gaps.
+// It is for one goroutine. Close releases it and may be called from any goroutine, more than once.
+type Watcher interface {
+	// Next blocks until there is something to tell: a batch of events, oldest first, or none when only the revision moved on
+	// and the watch asked for progress. revision says up to where the watcher has now seen everything. The slice is the
+	// caller's until the next call. It ends with ctx's error, ErrSlowWatcher, ErrCompacted or ErrClosed.
+	Next(ctx context.Context) (events []Event, revision int64, err error)
+	Close()
+}
+
+// WatchRequest asks for all changes of keys that start with Prefix after revision After.
+type WatchRequest struct {
+	Prefix string
+	// After is the last revision the caller has seen. It may lie in the past as far as history goes (else ErrCompacted). A revision
+	// that has not been written yet is allowed: the watch then starts with the first write beyond it. 0 starts at the present.
+	After int64
+	// Progress asks Next to return, with no events, when other prefixes have moved the revision on and the watcher is idle.
+	Progress bool
+}
+
+// Observer is told of every committed batch, in commit order, before any writer in it is answered. It runs on the writer's
+// goroutine: it must be quick and must not call the store.
+type Observer func(events []Event)
+
+// Store is the contract. All methods are safe for concurrent use and end early, without effect, when ctx ends before the
+// operation is taken up; a Write whose ctx ends later may or may not have happened, which its error says.
+type Store interface {
+	// Apply commits one write and returns when it is durable: on stable storage, through a crash of process or machine. It
+	// returns the new state of the key (for a delete, the state that was deleted with ModRevision still that of its last
+	// write) and the revision of this commit. A failed comparison is a *ConflictError and writes nothing.
+	Apply(ctx context.Context, w Write) (item Item, revision int64, err error)
+
+	// Range reads at a revision; see RangeRequest. ErrCompacted and ErrFutureRevision tell of revisions it cannot serve.
+	Range(ctx context.Context, r RangeRequest) (RangeResult, error)
+
+	// Watch starts a watcher; nothing committed after the request's revision is lost.
+	Watch(ctx context.Context, r WatchRequest) (Watcher, error)
+
+	// Revision is the store's current revision: that of the last commit. It never goes back, not even after a crash.
+	// A new store starts at 1.
+	Revision(ctx context.Context) (int64, error)
+
+	// Compact forgets the history at and before revision, except what is needed to read at revision itself: afterwards
+	// reads at, and watches after, older revisions answer ErrCompacted. It works in small steps beside writers.
+	Compact(ctx context.Context, revision int64) error
+
+	// Compacted is the newest revision given to Compact, 0 if there was none.
+	Compacted() int64
+
+	// Close flushes what has been accepted, ends all watchers with ErrClosed and releases the files.
+	Close() error
+}
