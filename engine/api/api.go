@@ -1,0 +1,138 @@
+// Package api turns the kinds of a catalog into HTTP: it finds the resource that a path names, checks what go-restful would
+// have checked, and hands over to upstream's handlers, which decode, admit, convert and answer.
+//
+// The gates stand before it, in engine/server.go; request info, user and deadline are expected in the request's context.
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"gatehouse/engine/catalog"
+)
+
+// Config is what the API needs from the server around it.
+type Config struct {
+	Catalog    *catalog.Catalog
+	Authorizer authorizer.Authorizer
+	// Admission is asked by every write, after decoding and before storing.
+	Admission admission.Interface
+	// TypeConverter knows the schema of a group version's kinds, for managedFields. It is asked at a kind's first write.
+	TypeConverter func(schema.GroupVersion) (managedfields.TypeConverter, error)
+	// MaxBodyBytes bounds the body of a write.
+	MaxBodyBytes int64
+	// MinWatchTimeout is the least time that a watch stays open when the client asks for no timeoutSeconds; each gets between
+	// one and two of these, so that clients do not all come back at once.
+	MinWatchTimeout time.Duration
+}
+
+// API serves /api/<version> and /apis/<group>/<version>, safe for concurrent use.
+type API struct {
+	config Config
+	// versions by root path, such as "api/v1" or "apis/apps/v1"; groups holds "apis/apps".
+	versions map[string]*version
+	groups   map[string]bool
+	order    []*version
+
+	equivalents runtime.EquivalentResourceRegistry
+}
+
+// version is one served group version.
+type version struct {
+	catalog.GroupVersion
+	resources map[string]*resource
+	discovery []metav1.APIResource
+}
+
+// New builds the API of everything in the catalog.
+func New(config Config) (*API, error) {
+	a := &API{
+		config:   config,
+		versions: map[string]*version{},
+		groups:   map[string]bool{},
+		// Resources stored at one place are one resource, whatever group or version they are asked for in.
+		equivalents: runtime.NewEquivalentResourceRegistryWithIdentity(config.Catalog.Factory.ResourcePrefix),
+	}
+	for _, group := range config.Catalog.Groups {
+		if group.Name != "" {
+			a.groups["apis/"+group.Name] = true
+		}
+		for _, served := range group.Versions {
+			v, err := a.newVersion(served)
+			if err != nil {
+				return nil, fmt.Errorf("serve %s: %w", served.GroupVersion, err)
+			}
+			a.versions[root(served.GroupVersion)] = v
+			a.order = append(a.order, v)
+		}
+	}
+	return a, nil
+}
+
+func root(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "api/" + gv.Version
+	}
+	return "apis/" + gv.Group + "/" + gv.Version
+}
+
+// Resources lists what discovery tells of each group version, in the catalog's order.
+func (a *API) Resources() []GroupVersionResources {
+	list := make([]GroupVersionResources, len(a.order))
+	for i, v := range a.order {
+		list[i] = GroupVersionResources{GroupVersion: v.GroupVersion.GroupVersion, Resources: v.discovery}
+	}
+	return list
+}
+
+// GroupVersionResources is one group version's part of discovery.
+type GroupVersionResources struct {
+	schema.GroupVersion
+	// Resources sorted by name.
+	Resources []metav1.APIResource
+}
+
+// Claims says whether a path belongs to a served group version or, to answer in Kubernetes' own terms that it is not there,
+// to a served group.
+func (a *API) Claims(path string) bool {
+	segments := split(path)
+	if v, _ := a.version(segments); v != nil {
+		return true
+	}
+	return len(segments) >= 2 && a.groups[segments[0]+"/"+segments[1]]
+}
+
+// version finds the group version at the head of a path, and how many segments name it.
+func (a *API) version(segments []string) (*version, int) {
+	switch {
+	case len(segments) >= 2 && segments[0] == "api":
+		return a.versions["api/"+segments[1]], 2
+	case len(segments) >= 3 && segments[0] == "apis":
+		return a.versions["apis/"+segments[1]+"/"+segments[2]], 3
+	}
+	return nil, 0
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	segments := split(r.URL.Path)
+	v, depth := a.version(segments)
+	if v == nil {
+		fail(http.StatusNotFound, "404: Page Not Found", w, r)
+		return
+	}
+	found := v.route(segments[depth:])
+	if found.resource == nil {
+		fail(http.StatusNotFound, "404: Page Not Found", w, r)
+		return
+	}
+	found.serve(w, r)
+}

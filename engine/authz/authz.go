@@ -1,0 +1,36 @@
+// Package authz is the second gate: may they? It is a chain of upstream's authorizers; the first that allows or denies
+// wins, and what nobody allows is refused with 403.
+package authz
+
+import (
+	"fmt"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/authorization/path"
+	"k8s.io/apiserver/pkg/authorization/union"
+)
+
+// Chain is the gate and what SelfSubjectRulesReview reads from it.
+type Chain struct {
+	authorizer.Authorizer
+	authorizer.RuleResolver
+}
+
+// New builds the chain: system:masters may do everything, anyone may read openPaths, nobody may do anything else.
+func New(openPaths []string) (Chain, error) {
+	paths, err := path.NewAuthorizer(openPaths)
+	if err != nil {
+		return Chain{}, fmt.Errorf("authorize paths %q: %w", openPaths, err)
+	}
+	privileged := authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)
+	chain, err := union.New(
+		union.NamedAuthorizer{AuthorizerName: "privileged-groups", Authorizer: privileged},
+		union.NamedAuthorizer{AuthorizerName: "paths", Authorizer: paths},
+	)
+	if err != nil {
+		return Chain{}, fmt.Errorf("chain authorizers: %w", err)
+	}
+	return Chain{Authorizer: chain, RuleResolver: union.NewRuleResolvers()}, nil
+}

@@ -1,0 +1,233 @@
+package catalog
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/registry/generic"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	api "k8s.io/kubernetes/pkg/apis/core"
+	"k8s.io/kubernetes/pkg/registry/core/componentstatus"
+	endpointsstore "k8s.io/kubernetes/pkg/registry/core/endpoint/storage"
+	limitrangestore "k8s.io/kubernetes/pkg/registry/core/limitrange/storage"
+	nodestore "k8s.io/kubernetes/pkg/registry/core/node/storage"
+	pvstore "k8s.io/kubernetes/pkg/registry/core/persistentvolume/storage"
+	pvcstore "k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim/storage"
+	podstore "k8s.io/kubernetes/pkg/registry/core/pod/storage"
+	podtemplatestore "k8s.io/kubernetes/pkg/registry/core/podtemplate/storage"
+	controllerstore "k8s.io/kubernetes/pkg/registry/core/replicationcontroller/storage"
+	corerest "k8s.io/kubernetes/pkg/registry/core/rest"
+	"k8s.io/kubernetes/pkg/registry/core/service/ipallocator"
+	ipallocatorcontroller "k8s.io/kubernetes/pkg/registry/core/service/ipallocator/controller"
+	"k8s.io/kubernetes/pkg/registry/core/service/portallocator"
+	servicestore "k8s.io/kubernetes/pkg/registry/core/service/storage"
+	serviceaccountstore "k8s.io/kubernetes/pkg/registry/core/serviceaccount/storage"
+	netutils "k8s.io/utils/net"
+)
+
+// ipRepairInterval is how often cluster IPs are held against the Services that own them (upstream's repairLoopInterval).
+const ipRepairInterval = 3 * time.Minute
+
+// coreProvider assembles the legacy core group. Upstream's corerest.New does the same, but its allocators open etcd behind
+// the RESTOptionsGetter; see "Why is the core group assembled by hand?" in engine/RATIONALE.md.
+type coreProvider struct {
+	config     Config
+	generic    corerest.GenericConfig
+	client     kubernetes.Interface
+	clusterIPs map[api.IPFamily]ipallocator.Interface
+	primary    api.IPFamily
+	nodePorts  *portallocator.PortAllocator
+	ipRepair   func(onFirstSuccess func(), stop chan struct{})
+}
+
+func newCoreProvider(config Config, client kubernetes.Interface, options restOptions) (*coreProvider, error) {
+	p := &coreProvider{
+		config: config,
+		client: client,
+		generic: corerest.GenericConfig{
+			StorageFactory:              options.factory,
+			EventTTL:                    config.EventTTL,
+			LoopbackClientConfig:        config.Loopback,
+			ServiceAccountIssuer:        config.ServiceAccountIssuer,
+			ServiceAccountMaxExpiration: config.ServiceAccountMaxExpiration,
+			APIAudiences:                config.Audiences,
+			Informers:                   config.Informers,
+		},
+		clusterIPs: map[api.IPFamily]ipallocator.Interface{},
+	}
+	for i, cidr := range []net.IPNet{config.ServiceCIDR, config.SecondaryServiceCIDR} {
+		if cidr.IP == nil {
+			continue
+		}
+		allocator, err := newClusterIPAllocator(client, config.Informers, cidr)
+		if err != nil {
+			return nil, fmt.Errorf("allocate cluster IPs of %s: %w", cidr.String(), err)
+		}
+		if i == 0 {
+			p.primary = allocator.IPFamily()
+		}
+		p.clusterIPs[allocator.IPFamily()] = allocator
+	}
+	nodePorts, err := newNodePortAllocator(config.NodePorts, client)
+	if err != nil {
+		return nil, fmt.Errorf("allocate node ports %s: %w", config.NodePorts.String(), err)
+	}
+	p.nodePorts = nodePorts
+	p.ipRepair = ipallocatorcontroller.NewRepairIPAddress(ipRepairInterval, client,
+		config.Informers.Core().V1().Services(),
+		config.Informers.Networking().V1().ServiceCIDRs(),
+		config.Informers.Networking().V1().IPAddresses(),
+	).RunUntil
+	return p, nil
+}
+
+func newClusterIPAllocator(client kubernetes.Interface, informers informers.SharedInformerFactory, cidr net.IPNet) (ipallocator.Interface, error) {
+	return ipallocator.NewMetaAllocator(client.NetworkingV1(), informers.Networking().V1().ServiceCIDRs(),
+		informers.Networking().V1().IPAddresses(), netutils.IsIPv6CIDR(&cidr), nil)
+}
+
+// GroupName implements provider.
+func (p *coreProvider) GroupName() string { return api.GroupName }
+
+func (p *coreProvider) destroy() {
+	for _, allocator := range p.clusterIPs {
+		allocator.Destroy()
+	}
+	p.nodePorts.Destroy()
+}
+
+// NewRESTStorage implements provider.
+func (p *coreProvider) NewRESTStorage(versions serverstorage.APIResourceConfigSource, options generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
+	info, err := p.generic.NewRESTStorage(versions, options)
+	if err != nil {
+		return info, err
+	}
+	storage := info.VersionedResourcesStorageMap[corev1.SchemeGroupVersion.Version]
+	for _, add := range []func(map[string]rest.Storage, generic.RESTOptionsGetter) error{
+		p.addWorkloads, p.addVolumes, p.addPlain,
+	} {
+		if err := add(storage, options); err != nil {
+			return info, err
+		}
+	}
+	storage["componentstatuses"] = componentstatus.NewStorage(components)
+	return info, nil
+}
+
+// addWorkloads adds nodes, pods, and what refers to pods: services, which proxy to them, and service accounts, whose tokens
+// can be bound to them.
+func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options generic.RESTOptionsGetter) error {
+	nodes, err := nodestore.NewStorage(options, p.config.Kubelet, p.config.ProxyTransport)
+	if err != nil {
+		return err
+	}
+	storage["nodes"] = nodes.Node
+	storage["nodes/status"] = nodes.Status
+	storage["nodes/proxy"] = nodes.Proxy
+
+	pods, err := podstore.NewStorage(options, nodes.KubeletConnectionInfo, p.config.ProxyTransport, p.client.PolicyV1(), unconditional(p.config.Authorizer))
+	if err != nil {
+		return err
+	}
+	storage["pods"] = pods.Pod
+	storage["pods/attach"] = pods.Attach
+	storage["pods/binding"] = pods.Binding
+	storage["pods/ephemeralcontainers"] = pods.EphemeralContainers
+	storage["pods/eviction"] = pods.Eviction
+	storage["pods/exec"] = pods.Exec
+	storage["pods/log"] = pods.Log
+	storage["pods/portforward"] = pods.PortForward
+	storage["pods/proxy"] = pods.Proxy
+	storage["pods/resize"] = pods.Resize
+	storage["pods/status"] = pods.Status
+	storage["bindings"] = pods.LegacyBinding
+
+	services, serviceStatus, serviceProxy, err := servicestore.NewREST(options, p.primary, p.clusterIPs, p.nodePorts,
+		endpointSlices{client: p.client}, pods.Pod, p.config.ProxyTransport)
+	if err != nil {
+		return err
+	}
+	storage["services"] = services
+	storage["services/proxy"] = serviceProxy
+	storage["services/status"] = serviceStatus
+
+	return p.addServiceAccounts(storage, options, pods.Pod.Store, nodes.Node.Store)
+}
+
+// addServiceAccounts replaces the generic storage, whose tokens cannot be bound to pods and nodes.
+func (p *coreProvider) addServiceAccounts(storage map[string]rest.Storage, options generic.RESTOptionsGetter, pods, nodes rest.Getter) error {
+	secrets, ok := storage["secrets"].(rest.Getter)
+	if !ok {
+		return fmt.Errorf("the storage of secrets is a %T, which cannot get", storage["secrets"])
+	}
+	webhooks := p.client.AdmissionregistrationV1()
+	accounts, err := serviceaccountstore.NewREST(options, p.config.ServiceAccountIssuer, p.config.Audiences, p.config.Authorizer,
+		p.config.ServiceAccountMaxExpiration, pods, secrets, nodes,
+		webhooks.ValidatingWebhookConfigurations(), webhooks.MutatingWebhookConfigurations(), false, 0)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"serviceaccounts", "serviceaccounts/token"} {
+		if old := storage[name]; old != nil {
+			old.Destroy()
+		}
+	}
+	storage["serviceaccounts"] = accounts
+	storage["serviceaccounts/token"] = accounts.Token
+	return nil
+}
+
+func (p *coreProvider) addVolumes(storage map[string]rest.Storage, options generic.RESTOptionsGetter) error {
+	volumes, volumeStatus, err := pvstore.NewREST(options)
+	if err != nil {
+		return err
+	}
+	storage["persistentvolumes"] = volumes
+	storage["persistentvolumes/status"] = volumeStatus
+
+	claims, claimStatus, err := pvcstore.NewREST(options)
+	if err != nil {
+		return err
+	}
+	storage["persistentvolumeclaims"] = claims
+	storage["persistentvolumeclaims/status"] = claimStatus
+	return nil
+}
+
+func (p *coreProvider) addPlain(storage map[string]rest.Storage, options generic.RESTOptionsGetter) error {
+	templates, err := podtemplatestore.NewREST(options)
+	if err != nil {
+		return err
+	}
+	storage["podtemplates"] = templates
+
+	limits, err := limitrangestore.NewREST(options)
+	if err != nil {
+		return err
+	}
+	storage["limitranges"] = limits
+
+	endpoints, err := endpointsstore.NewREST(options)
+	if err != nil {
+		return err
+	}
+	storage["endpoints"] = endpoints
+
+	controllers, err := controllerstore.NewStorage(options)
+	if err != nil {
+		return err
+	}
+	storage["replicationcontrollers"] = controllers.Controller
+	storage["replicationcontrollers/status"] = controllers.Status
+	storage["replicationcontrollers/scale"] = controllers.Scale
+	return nil
+}
+
+func unconditional(a authorizer.Authorizer) authorizer.UnconditionalAuthorizer { return a }

@@ -1,0 +1,184 @@
+// Package controllers runs the loops that an API server is not whole without: those that bring its own objects into being
+// and keep them (system namespaces, the kubernetes Service, the default ServiceCIDR, priority classes, flow schemas,
+// bootstrap roles), and those without which deletions would never end. All are upstream's; they reach the server through
+// its loopback.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	restclient "k8s.io/client-go/rest"
+	"k8s.io/kubernetes/pkg/controller/namespace"
+	"k8s.io/kubernetes/pkg/controlplane/controller/defaultservicecidr"
+	"k8s.io/kubernetes/pkg/controlplane/controller/kubernetesservice"
+	"k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces"
+	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
+
+	"gatehouse/engine/catalog"
+)
+
+const (
+	// kubernetesServicePort is where pods find the API server, on the first address of the service CIDR.
+	kubernetesServicePort = 443
+	// endpointInterval is how often the endpoints of the kubernetes Service are checked (upstream's default).
+	endpointInterval = 10 * time.Second
+	// namespaceWorkers is how many namespaces are emptied at a time.
+	namespaceWorkers = 2
+	// namespaceResync is how often all namespaces are looked at again (upstream's default).
+	namespaceResync = 5 * time.Minute
+)
+
+// Config is what the loops need.
+type Config struct {
+	Loopback  *restclient.Config
+	Informers informers.SharedInformerFactory
+	Logger    *slog.Logger
+
+	ServiceCIDR          net.IPNet
+	SecondaryServiceCIDR net.IPNet
+	// ServiceIP is the cluster IP of the kubernetes Service.
+	ServiceIP net.IP
+	// AdvertiseIP and AdvertisePort are where that Service leads. A loopback address, which no pod could use, leads nowhere: the
+	// Service then has no endpoints.
+	AdvertiseIP   net.IP
+	AdvertisePort int
+
+	Hooks    []catalog.Hook
+	IPRepair func(onFirstSuccess func(), stop chan struct{})
+}
+
+// Loops are the running controllers. Stop ends them.
+type Loops struct {
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	service *kubernetesservice.Controller
+	checks  []healthz.HealthChecker
+	logger  *slog.Logger
+}
+
+// Start starts all loops; informers are the caller's to start, after it. The loops end with ctx or with Stop.
+func Start(ctx context.Context, config Config) (*Loops, error) {
+	client, err := kubernetes.NewForConfig(config.Loopback)
+	if err != nil {
+		return nil, fmt.Errorf("build the controllers' client: %w", err)
+	}
+	deletion, err := newNamespaceController(ctx, config, client)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	l := &Loops{cancel: cancel, logger: config.Logger, service: newServiceController(config, client)}
+
+	cidr := defaultservicecidr.NewController(config.ServiceCIDR, config.SecondaryServiceCIDR, client)
+	l.once("start-kubernetes-service-cidr-controller", true, func() error {
+		cidr.Start(ctx)
+		return ctx.Err()
+	})
+	namespaces := systemnamespaces.NewController(systemNamespaces, client, config.Informers.Core().V1().Namespaces())
+	l.loop(func() { namespaces.Run(ctx.Done()) })
+	l.loop(func() { deletion.Run(ctx, namespaceWorkers) })
+	l.loop(func() { l.service.Start(ctx.Done()) })
+	l.loop(func() { runUntil(ctx, config.IPRepair) })
+	for _, hook := range config.Hooks {
+		l.once(hook.Name, false, func() error {
+			return hook.Run(genericapiserver.PostStartHookContext{LoopbackClientConfig: config.Loopback, Context: ctx})
+		})
+	}
+	return l, nil
+}
+
+// systemNamespaces exist in every cluster.
+var systemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault}
+
+// Checks tell when what the API needs to answer truly has been set up.
+func (l *Loops) Checks() []healthz.HealthChecker { return l.checks }
+
+// Stop takes the server out of the kubernetes Service, ends the loops and waits for them, for as long as ctx lasts.
+func (l *Loops) Stop(ctx context.Context) error {
+	defer l.cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.service.Stop()
+		l.cancel()
+		l.running.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop controllers: %w", ctx.Err())
+	}
+}
+
+func (l *Loops) loop(run func()) { l.running.Go(run) }
+
+// once runs what has to be done once. A failure is logged and, when the server must not be ready without it, told by a check.
+func (l *Loops) once(name string, required bool, run func() error) {
+	done := make(chan struct{})
+	var failure error // written before done closes
+	l.running.Go(func() {
+		defer close(done)
+		if failure = run(); failure != nil && !errors.Is(failure, context.Canceled) {
+			l.logger.Error("start-up work failed", "hook", name, "error", failure)
+		}
+	})
+	if !required {
+		return
+	}
+	l.checks = append(l.checks, healthz.NamedCheck("poststarthook/"+name, func(*http.Request) error {
+		select {
+		case <-done:
+			return failure
+		default:
+			return errors.New("not finished")
+		}
+	}))
+}
+
+// runUntil runs a loop of the kind that ends with a channel.
+func runUntil(ctx context.Context, run func(onFirstSuccess func(), stop chan struct{})) {
+	stop := make(chan struct{})
+	release := context.AfterFunc(ctx, func() { close(stop) })
+	defer release()
+	run(func() {}, stop)
+}
+
+func newServiceController(config Config, client kubernetes.Interface) *kubernetesservice.Controller {
+	reconciler := reconcilers.NewNoneEndpointReconciler()
+	if !config.AdvertiseIP.IsLoopback() {
+		adapter := reconcilers.NewEndpointsAdapter(client.CoreV1(), client.DiscoveryV1())
+		reconciler = reconcilers.NewMasterCountEndpointReconciler(1, adapter)
+	}
+	return kubernetesservice.New(kubernetesservice.Config{
+		PublicIP:           config.AdvertiseIP,
+		EndpointReconciler: reconciler,
+		EndpointInterval:   endpointInterval,
+		ServiceIP:          config.ServiceIP,
+		ServicePort:        kubernetesServicePort,
+		PublicServicePort:  config.AdvertisePort,
+	}, client, config.Informers.Core().V1().Services())
+}
+
+func newNamespaceController(ctx context.Context, config Config, client kubernetes.Interface) (*namespace.NamespaceController, error) {
+	metadataClient, err := metadata.NewForConfig(config.Loopback)
+	if err != nil {
+		return nil, fmt.Errorf("build the namespace controller's client: %w", err)
+	}
+	return namespace.NewNamespaceController(ctx, client, metadataClient, client.Discovery().ServerPreferredNamespacedResources,
+		config.Informers.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes), nil
+}

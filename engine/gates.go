@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	serverfilters "k8s.io/apiserver/pkg/server/filters"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+)
+
+// gate is one step on a request's way: it answers, or hands on to the next.
+type gate func(next http.Handler) http.Handler
+
+// inOrder puts gates before a handler; a request passes them as they are listed.
+func inOrder(handler http.Handler, gates ...gate) http.Handler {
+	for i := len(gates) - 1; i >= 0; i-- {
+		handler = gates[i](handler)
+	}
+	return handler
+}
+
+// longRunning are requests that end when the client wants: no deadline, no slot of flow control.
+var longRunning = serverfilters.BasicLongRunningRequestCheck(
+	sets.NewString("watch", "proxy"),
+	sets.NewString("attach", "exec", "proxy", "log", "portforward"),
+)
+
+// requestInfo reads what is asked of which resource from the path.
+func requestInfo() *request.RequestInfoFactory {
+	return &request.RequestInfoFactory{
+		APIPrefixes:          sets.NewString("api", "apis"),
+		GrouplessAPIPrefixes: sets.NewString("api"),
+	}
+}
+
+func recoverPanics(next http.Handler) http.Handler {
+	return serverfilters.WithPanicRecovery(next, requestInfo())
+}
+
+func readRequestInfo(next http.Handler) http.Handler {
+	return filters.WithRequestInfo(next, requestInfo())
+}
+
+// endWatchesWith ends long-running requests when draining does, so that the server need not wait for its clients.
+func endWatchesWith(draining context.Context) gate {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			info, ok := request.RequestInfoFrom(r.Context())
+			if !ok || !longRunning(r, info) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(draining, cancel)()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+func deadline(timeout time.Duration) gate {
+	return func(next http.Handler) http.Handler {
+		return filters.WithRequestDeadline(next, nil, nil, longRunning, legacyscheme.Codecs, timeout)
+	}
+}
+
+func authenticate(members authenticator.Request, audiences authenticator.Audiences) gate {
+	return func(next http.Handler) http.Handler {
+		return filters.WithAuthentication(next, members, filters.Unauthorized(legacyscheme.Codecs), audiences, nil)
+	}
+}
+
+// asServer is the gate that the server's own requests pass instead of authenticate: there is no way to it from outside.
+func asServer(next http.Handler) http.Handler {
+	self := &user.DefaultInfo{
+		Name:   user.APIServerUser,
+		Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(request.WithUser(r.Context(), self)))
+	})
+}
+
+func impersonate(members authorizer.UnconditionalAuthorizer) gate {
+	return func(next http.Handler) http.Handler {
+		return impersonation.WithConstrainedImpersonation(next, members, legacyscheme.Codecs)
+	}
+}
+
+func limitInFlight(reads, writes int) gate {
+	return func(next http.Handler) http.Handler {
+		return serverfilters.WithMaxInFlightLimit(next, reads, writes, longRunning)
+	}
+}
+
+func authorize(members authorizer.UnconditionalAuthorizer) gate {
+	return func(next http.Handler) http.Handler {
+		return filters.WithAuthorization(next, members, legacyscheme.Codecs)
+	}
+}

@@ -1,0 +1,151 @@
+// Package loopback lets the server be its own client: requests of its controllers and registries go straight to the handler,
+// through no socket, no TLS and no serialisation of headers, and streams come back as they are written.
+package loopback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+)
+
+// host stands in URLs and in requests' Host; nothing is ever looked up or dialled under this name.
+const host = "gatehouse.loopback"
+
+// ErrNotServing answers requests made before Serve was called.
+var ErrNotServing = errors.New("the server does not serve yet")
+
+// Transport is an http.RoundTripper that calls a handler in this process. It is safe for concurrent use. The handler runs on
+// a goroutine of its own, which ends when it returns; closing the response's body or ending the request's context tells it
+// to.
+type Transport struct {
+	handler atomic.Pointer[http.Handler]
+}
+
+// Serve sets the handler that requests go to.
+func (t *Transport) Serve(handler http.Handler) { t.handler.Store(&handler) }
+
+// Config makes a client configuration that goes through t, in protobuf and without a rate limit.
+func (t *Transport) Config() *rest.Config {
+	return &rest.Config{
+		Host:      "https://" + host,
+		Transport: t,
+		QPS:       -1,
+		UserAgent: "gatehouse",
+		ContentConfig: rest.ContentConfig{
+			ContentType:        runtime.ContentTypeProtobuf,
+			AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
+		},
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	handler := t.handler.Load()
+	if handler == nil {
+		return nil, fmt.Errorf("%s %s: %w", request.Method, request.URL.Path, ErrNotServing)
+	}
+	ctx, cancel := context.WithCancel(request.Context())
+	reader, writer := io.Pipe()
+	w := &responseWriter{header: http.Header{}, body: writer, started: make(chan struct{})}
+	go func() {
+		defer cancel()
+		defer w.finish()
+		defer func() {
+			// The handler recovers its own panics; one that still arrives here (http.ErrAbortHandler) ends the stream, not the process.
+			if cause := recover(); cause != nil {
+				writer.CloseWithError(fmt.Errorf("request aborted: %v", cause))
+			}
+		}()
+		(*handler).ServeHTTP(w, serverSide(ctx, request))
+	}()
+
+	select {
+	case <-w.started:
+	case <-request.Context().Done():
+		cancel()
+		reader.CloseWithError(request.Context().Err())
+		return nil, request.Context().Err()
+	}
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)),
+		StatusCode:    w.status,
+		Proto:         "HTTP/2.0",
+		ProtoMajor:    2,
+		Header:        w.sent,
+		Body:          &body{PipeReader: reader, cancel: cancel},
+		ContentLength: -1,
+		Request:       request,
+	}, nil
+}
+
+// serverSide is the client's request as a server would see it.
+func serverSide(ctx context.Context, request *http.Request) *http.Request {
+	r := request.Clone(ctx)
+	r.RequestURI = request.URL.RequestURI()
+	r.URL = &url.URL{Path: request.URL.Path, RawPath: request.URL.RawPath, RawQuery: request.URL.RawQuery}
+	r.Host = host
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	return r
+}
+
+// body ends the handler's context when its reader closes it.
+type body struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+}
+
+func (b *body) Close() error {
+	b.cancel()
+	return b.PipeReader.Close()
+}
+
+// responseWriter hands the response over as soon as its header is written. It belongs to the handler's goroutine; started
+// publishes status and sent to the client's.
+type responseWriter struct {
+	header  http.Header
+	body    *io.PipeWriter
+	start   sync.Once
+	started chan struct{}
+
+	// status and sent, a snapshot of header, are written before started closes and read only after.
+	status int
+	sent   http.Header
+}
+
+var _ http.Flusher = (*responseWriter)(nil)
+
+func (w *responseWriter) Header() http.Header { return w.header }
+
+func (w *responseWriter) WriteHeader(status int) {
+	if status < http.StatusOK {
+		return // informational; the final one follows
+	}
+	w.start.Do(func() {
+		w.status, w.sent = status, w.header.Clone()
+		close(w.started)
+	})
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}
+
+// Flush sends the header; the body needs no flushing, a pipe holds nothing back.
+func (w *responseWriter) Flush() { w.WriteHeader(http.StatusOK) }
+
+func (w *responseWriter) finish() {
+	w.WriteHeader(http.StatusOK)
+	w.body.Close()
+}
