@@ -1,0 +1,100 @@
+package config
+
+import (
+	"strings"
+	"time"
+	"unicode"
+)
+
+// key is one setting: its names, what it means, and the field of one Config that it sets.
+type key struct {
+	path  string // in the file: "storage.compactionRetention"
+	arg   string // what help calls the value: "DURATION"
+	usage string // what it means, in a line for help
+	short string // a flag's name where it is not the one derived from path
+	value value
+}
+
+// keys lists every setting there is, in the order of the file and of help, bound to the fields of c.
+func keys(c *Config) []key {
+	return []key{
+		{path: "dataDir", arg: "DIR", value: pathValue(&c.DataDir),
+			usage: "directory for the database, the keys and the certificates"},
+		{path: "listen", arg: "HOST:PORT", value: hostPortValue(&c.Listen),
+			usage: "where to serve HTTPS; no host means every address of this machine, port 0 any free port"},
+		{path: "advertiseAddress", arg: "IP", value: addressValue(&c.AdvertiseAddress),
+			usage: "address at which pods and nodes reach this server; unset means that of the default route"},
+
+		{path: "certificate.extraNames", arg: "NAME,...", value: namesValue(&c.Certificate.ExtraNames),
+			usage: "more DNS names and IP addresses for the serving certificate"},
+
+		{path: "services.cidrs", arg: "CIDR,...", value: serviceCIDRsValue(&c.Services.CIDRs),
+			usage: "range of ClusterIPs, or one of each family"},
+		{path: "services.nodePorts", arg: "FROM-TO", value: portRangeValue(&c.Services.NodePorts),
+			usage: "range of node ports"},
+
+		{path: "serviceAccounts.issuer", arg: "URL", value: issuerValue(&c.ServiceAccounts.Issuer),
+			usage: "issuer and audience of service account tokens"},
+
+		{path: "events.ttl", arg: "DURATION", value: durationValue(&c.Events.TTL, time.Minute, 365*24*time.Hour),
+			usage: "how long an Event is kept"},
+
+		{path: "storage.compactionRetention", arg: "DURATION",
+			value: durationValue(&c.Storage.CompactionRetention, time.Second, 7*24*time.Hour),
+			usage: "how long past revisions can be read and watched from"},
+
+		{path: "requests.maxBodySize", arg: "SIZE", value: sizeValue(&c.Requests.MaxBodySize, 64<<10, 64<<20),
+			usage: "largest request body"},
+		{path: "requests.timeout", arg: "DURATION", value: durationValue(&c.Requests.Timeout, time.Second, time.Hour),
+			usage: "how long a request may take, watches excepted"},
+		{path: "requests.maxInFlight", arg: "N", value: countValue(&c.Requests.MaxInFlight, 1, 100_000),
+			usage: "reading requests served at once"},
+		{path: "requests.maxMutatingInFlight", arg: "N", value: countValue(&c.Requests.MaxMutatingInFlight, 1, 100_000),
+			usage: "writing requests served at once"},
+
+		{path: "plugins.dir", arg: "DIR", short: "plugins", value: pathValue(&c.Plugins.Dir),
+			usage: "folder of WebAssembly plugins; unset means plugins in the data directory"},
+		{path: "plugins.memoryLimit", arg: "SIZE", value: sizeValue(&c.Plugins.MemoryLimit, 1<<20, 4<<30),
+			usage: "memory one instance of a plugin can grow to"},
+		{path: "plugins.deadline", arg: "DURATION", value: durationValue(&c.Plugins.Deadline, time.Millisecond, time.Minute),
+			usage: "how long one call of a plugin may take"},
+
+		{path: "shutdown.drainTimeout", arg: "DURATION", value: durationValue(&c.Shutdown.DrainTimeout, 0, time.Hour),
+			usage: "how long requests under way may go on after SIGTERM"},
+
+		{path: "log.level", arg: "LEVEL", value: levelValue(&c.Log.Level),
+			usage: "least severe level to log: debug, info, warn or error"},
+		{path: "log.format", arg: "FORMAT", value: formatValue(&c.Log.Format),
+			usage: "text, json, or auto: text on a terminal, json otherwise"},
+	}
+}
+
+// flag is the key's name as a flag, without dashes: "storage-compaction-retention".
+func (k key) flag() string {
+	if k.short != "" {
+		return k.short
+	}
+	return strings.Join(words(k.path), "-")
+}
+
+// variable is the key's name in the environment: "GATEHOUSE_STORAGE_COMPACTION_RETENTION".
+func (k key) variable() string {
+	return variablePrefix + strings.ToUpper(strings.Join(words(k.path), "_"))
+}
+
+// words splits a path at dots and before capitals, and lowers them: "log.fileName" is log, file, name.
+func words(path string) []string {
+	var spaced strings.Builder
+	for _, r := range path {
+		switch {
+		case r == '.':
+			spaced.WriteByte(' ')
+		case unicode.IsUpper(r):
+			spaced.WriteByte(' ')
+			spaced.WriteRune(unicode.ToLower(r))
+		default:
+			spaced.WriteRune(r)
+		}
+	}
+	return strings.Fields(spaced.String())
+}
