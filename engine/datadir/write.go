@@ -20,7 +20,7 @@ const (
 // exactly mode, whatever the umask. The directory must exist.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	temp, err := os.CreateTemp(dir, TempPattern(filepath.Base(path)))
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -56,3 +56,22 @@ func SyncDir(path string) error {
 	}
 	return nil
 }
+
+// RemoveLeftovers removes from the directory at dir what a WriteFile of the file called name, or anything else that makes
+// temporary files as TempPattern says, left behind when it was killed. Nobody else may be writing that file.
+func RemoveLeftovers(dir, name string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("cannot look for leftovers: %w", err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		if left, err := filepath.Match(TempPattern(name), entry.Name()); err == nil && left {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// TempPattern is the pattern, for os.CreateTemp, os.MkdirTemp and filepath.Match, of what is to become name.
+func TempPattern(name string) string { return "." + name + ".*.tmp" }
