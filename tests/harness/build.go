@@ -1,0 +1,136 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+const (
+	// binaryVariable names a ready-made gatehouse to test instead of one built from this tree.
+	binaryVariable = "GATEHOUSE_TEST_BINARY"
+	// raceVariable, when not empty, makes every server a race-enabled one.
+	raceVariable = "GATEHOUSE_TEST_RACE"
+	// kubectlVariable names a ready-made kubectl.
+	kubectlVariable = "GATEHOUSE_TEST_KUBECTL"
+)
+
+// Variant is a way to build the server.
+type Variant string
+
+// The variants of the server's binary.
+const (
+	// Plain is what users run.
+	Plain Variant = "gatehouse"
+	// Race stops at the first data race it sees, and is several times slower.
+	Race Variant = "gatehouse-race"
+)
+
+// Binary builds the server from this tree and returns the file's path. It takes a second when nothing changed, for the tool
+// chain caches its work. Safe to call at the same time, from several processes, too.
+func Binary(ctx context.Context, variant Variant) (string, error) {
+	if given := os.Getenv(binaryVariable); given != "" {
+		return filepath.Abs(given)
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
+	var flags []string
+	if variant == Race || os.Getenv(raceVariable) != "" {
+		variant, flags = Race, []string{"-race"}
+	}
+	return build(ctx, root, root, string(variant), flags...)
+}
+
+// Kubectl builds the pinned kubectl from its tool module and returns the file's path.
+func Kubectl(ctx context.Context) (string, error) {
+	if given := os.Getenv(kubectlVariable); given != "" {
+		return filepath.Abs(given)
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
+	return build(ctx, root, filepath.Join(root, "tests", "kubectl"), "kubectl")
+}
+
+// build compiles the main package in dir to a file called name. The file stays where it is, so that the linker need not run
+// again for the same sources.
+func build(ctx context.Context, root, dir, name string, flags ...string) (string, error) {
+	cache, err := cacheDir(root)
+	if err != nil {
+		return "", err
+	}
+	unlock, err := lock(filepath.Join(cache, name+".lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+
+	file := filepath.Join(cache, name)
+	args := append([]string{"build", "-o", file}, flags...)
+	if _, err := goCommand(ctx, dir, append(args, ".")...); err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	return file, nil
+}
+
+// cacheDir is where the binaries of the tree at root lie, apart from those of other trees.
+func cacheDir(root string) (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		base = os.TempDir()
+	}
+	sum := sha256.Sum256([]byte(root))
+	dir := filepath.Join(base, "gatehouse-tests", hex.EncodeToString(sum[:6]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make a directory for test binaries: %w", err)
+	}
+	return dir, nil
+}
+
+// lock waits until this process alone has the file.
+func lock(name string) (unlock func(), err error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock of a test binary: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), file.Close())
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+// moduleRoot is the directory of the go.mod that the working directory belongs to.
+func moduleRoot(ctx context.Context) (string, error) {
+	mod, err := goCommand(ctx, "", "env", "GOMOD")
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	if mod == "" || mod == os.DevNull {
+		return "", errors.New("find the module: the working directory is in none; run within gatehouse's source tree")
+	}
+	return filepath.Dir(mod), nil
+}
+
+// goCommand runs the tool chain in dir and returns what it printed.
+func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, "go", args...)
+	command.Dir = dir
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", command, err, stderr.Bytes())
+	}
+	return strings.TrimSpace(string(out)), nil
+}
