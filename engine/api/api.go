@@ -93,21 +93,27 @@ func (a *API) Resources() []GroupVersionResources {
 	return list
 }
 
+// Namespaced lists what can be in a namespace, each resource once, in the version its group prefers.
+func (a *API) Namespaced() ([]*metav1.APIResourceList, error) {
+	var lists []*metav1.APIResourceList
+	for _, group := range a.config.Catalog.Groups {
+		v := a.versions[root(group.Versions[0].GroupVersion)]
+		list := &metav1.APIResourceList{GroupVersion: v.GroupVersion.String()}
+		for _, resource := range v.discovery {
+			if resource.Namespaced {
+				list.APIResources = append(list.APIResources, resource)
+			}
+		}
+		lists = append(lists, list)
+	}
+	return lists, nil
+}
+
 // GroupVersionResources is one group version's part of discovery.
 type GroupVersionResources struct {
 	schema.GroupVersion
 	// Resources sorted by name.
 	Resources []metav1.APIResource
-}
-
-// Claims says whether a path belongs to a served group version or, to answer in Kubernetes' own terms that it is not there,
-// to a served group.
-func (a *API) Claims(path string) bool {
-	segments := split(path)
-	if v, _ := a.version(segments); v != nil {
-		return true
-	}
-	return len(segments) >= 2 && a.groups[segments[0]+"/"+segments[1]]
 }
 
 // version finds the group version at the head of a path, and how many segments name it.
@@ -121,12 +127,17 @@ func (a *API) version(segments []string) (*version, int) {
 	return nil, 0
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. What lies below a served group is answered in Kubernetes' own terms, if only that it is
+// not there; any other path is a plain 404, as from upstream.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	segments := split(r.URL.Path)
 	v, depth := a.version(segments)
 	if v == nil {
-		fail(http.StatusNotFound, "404: Page Not Found", w, r)
+		if len(segments) >= 2 && a.groups[segments[0]+"/"+segments[1]] {
+			fail(http.StatusNotFound, "404: Page Not Found", w, r)
+			return
+		}
+		http.NotFound(w, r)
 		return
 	}
 	found := v.route(segments[depth:])

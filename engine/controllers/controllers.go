@@ -57,39 +57,47 @@ type Config struct {
 	AdvertiseIP   net.IP
 	AdvertisePort int
 
+	// Namespaced lists what can be in a namespace, each resource once, in its preferred version.
+	Namespaced func() ([]*metav1.APIResourceList, error)
+
 	Hooks    []catalog.Hook
 	IPRepair func(onFirstSuccess func(), stop chan struct{})
 }
 
-// Loops are the running controllers. Stop ends them.
+// Loops are the controllers, built by New, running from Start to Stop.
 type Loops struct {
+	ctx     context.Context
 	cancel  context.CancelFunc
+	work    []func() // what Start sets going, each on a goroutine of its own
 	running sync.WaitGroup
 	service *kubernetesservice.Controller
 	checks  []healthz.HealthChecker
 	logger  *slog.Logger
 }
 
-// Start starts all loops; informers are the caller's to start, after it. The loops end with ctx or with Stop.
-func Start(ctx context.Context, config Config) (*Loops, error) {
+// New builds the loops and registers their interest in the informers. They live no longer than ctx.
+func New(ctx context.Context, config Config) (*Loops, error) {
 	client, err := kubernetes.NewForConfig(config.Loopback)
 	if err != nil {
 		return nil, fmt.Errorf("build the controllers' client: %w", err)
 	}
-	deletion, err := newNamespaceController(ctx, config, client)
+	metadataClient, err := metadata.NewForConfig(config.Loopback)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("build the namespace controller's client: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Loops{cancel: cancel, logger: config.Logger, service: newServiceController(config, client)}
+	l := &Loops{ctx: ctx, cancel: cancel, logger: config.Logger, service: newServiceController(config, client)}
 
 	cidr := defaultservicecidr.NewController(config.ServiceCIDR, config.SecondaryServiceCIDR, client)
 	l.once("start-kubernetes-service-cidr-controller", true, func() error {
 		cidr.Start(ctx)
 		return ctx.Err()
 	})
-	namespaces := systemnamespaces.NewController(systemNamespaces, client, config.Informers.Core().V1().Namespaces())
-	l.loop(func() { namespaces.Run(ctx.Done()) })
+	namespaces := config.Informers.Core().V1().Namespaces()
+	keeper := systemnamespaces.NewController(systemNamespaces(), client, namespaces)
+	l.loop(func() { keeper.Run(ctx.Done()) })
+	deletion := namespace.NewNamespaceController(ctx, client, metadataClient, config.Namespaced,
+		namespaces, namespaceResync, corev1.FinalizerKubernetes)
 	l.loop(func() { deletion.Run(ctx, namespaceWorkers) })
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
@@ -101,8 +109,18 @@ func Start(ctx context.Context, config Config) (*Loops, error) {
 	return l, nil
 }
 
+// Start sets the loops going, once the loopback serves.
+func (l *Loops) Start() {
+	for _, work := range l.work {
+		l.running.Go(work)
+	}
+	l.work = nil // the hooks hold tables that are not needed again
+}
+
 // systemNamespaces exist in every cluster.
-var systemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault}
+func systemNamespaces() []string {
+	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault}
+}
 
 // Checks tell when what the API needs to answer truly has been set up.
 func (l *Loops) Checks() []healthz.HealthChecker { return l.checks }
@@ -125,13 +143,13 @@ func (l *Loops) Stop(ctx context.Context) error {
 	}
 }
 
-func (l *Loops) loop(run func()) { l.running.Go(run) }
+func (l *Loops) loop(run func()) { l.work = append(l.work, run) }
 
 // once runs what has to be done once. A failure is logged and, when the server must not be ready without it, told by a check.
 func (l *Loops) once(name string, required bool, run func() error) {
 	done := make(chan struct{})
 	var failure error // written before done closes
-	l.running.Go(func() {
+	l.loop(func() {
 		defer close(done)
 		if failure = run(); failure != nil && !errors.Is(failure, context.Canceled) {
 			l.logger.Error("start-up work failed", "hook", name, "error", failure)
@@ -172,13 +190,4 @@ func newServiceController(config Config, client kubernetes.Interface) *kubernete
 		ServicePort:        kubernetesServicePort,
 		PublicServicePort:  config.AdvertisePort,
 	}, client, config.Informers.Core().V1().Services())
-}
-
-func newNamespaceController(ctx context.Context, config Config, client kubernetes.Interface) (*namespace.NamespaceController, error) {
-	metadataClient, err := metadata.NewForConfig(config.Loopback)
-	if err != nil {
-		return nil, fmt.Errorf("build the namespace controller's client: %w", err)
-	}
-	return namespace.NewNamespaceController(ctx, client, metadataClient, client.Discovery().ServerPreferredNamespacedResources,
-		config.Informers.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes), nil
 }

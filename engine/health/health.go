@@ -20,8 +20,13 @@ type Checks struct {
 	Draining <-chan struct{}
 }
 
+// Mux is where the paths are registered.
+type Mux interface {
+	Handle(path string, handler http.Handler)
+}
+
 // Install registers the three paths, and one below each for every check.
-func Install(mux *http.ServeMux, checks Checks) {
+func Install(mux Mux, checks Checks) {
 	live := append([]healthz.HealthChecker{healthz.PingHealthz, healthz.LogHealthz}, checks.Live...)
 	started := append(live[:len(live):len(live)], checks.Ready...)
 	healthz.InstallHandler(mux, started...)

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubernetes/pkg/cluster/ports"
+	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
+	"k8s.io/kubernetes/pkg/serviceaccount"
+	netutils "k8s.io/utils/net"
+
+	gates "gatehouse/engine/admission"
+	"gatehouse/engine/api"
+	"gatehouse/engine/api/openapi"
+	"gatehouse/engine/authn"
+	"gatehouse/engine/authz"
+	"gatehouse/engine/catalog"
+	"gatehouse/engine/controllers"
+	"gatehouse/engine/health"
+	"gatehouse/engine/loopback"
+	"gatehouse/engine/objects"
+	"gatehouse/engine/storage/sqlite"
+	"gatehouse/plugins"
+)
+
+const (
+	// minWatchTimeout is upstream's --min-request-timeout.
+	minWatchTimeout = 30 * time.Minute
+	// databaseFile is the store's file in the data directory.
+	databaseFile = "gatehouse.db"
+	// compiledDir holds compiled plugins, below the data directory.
+	compiledDir = "plugin-cache"
+)
+
+// parts are what a server is made of, in the order in which they are built.
+type parts struct {
+	store     *sqlite.Store
+	loopback  *loopback.Transport
+	client    kubernetes.Interface
+	informers informers.SharedInformerFactory
+
+	audiences     authenticator.Audiences
+	authenticator authenticator.Request
+	authorizer    authz.Chain
+	catalog       *catalog.Catalog
+	plugins       *plugins.Set
+	admission     admission.Interface
+	api           *api.API
+	openapi       *openapi.Documents
+}
+
+func (s *Server) assemble(ctx context.Context) error {
+	for _, step := range []struct {
+		what  string
+		build func(context.Context) error
+	}{
+		{"open the database", s.openStore},
+		{"connect the server to itself", s.connectLoopback},
+		{"set up authorization", s.buildAuthz},
+		{"set up authentication", s.buildAuthn},
+		{"install the built-in kinds", s.buildCatalog},
+		{"load the plugins", s.openPlugins},
+		{"set up admission", s.buildAdmission},
+		{"set up the API", s.buildAPI},
+	} {
+		if err := step.build(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) openStore(ctx context.Context) (err error) {
+	s.parts.store, err = sqlite.Open(ctx, filepath.Join(s.config.DataDir, databaseFile), sqlite.Options{
+		Retention: s.config.Storage.CompactionRetention,
+		Logger:    s.logger.With("part", "storage"),
+	})
+	return err
+}
+
+func (s *Server) connectLoopback(context.Context) (err error) {
+	s.parts.loopback = &loopback.Transport{}
+	if s.parts.client, err = kubernetes.NewForConfig(s.parts.loopback.Config()); err != nil {
+		return err
+	}
+	// No resync: nothing that reads these informers depends on being told again what it was told.
+	s.parts.informers = informers.NewSharedInformerFactory(s.parts.client, 0)
+	return nil
+}
+
+func (s *Server) buildAuthz(context.Context) (err error) {
+	s.parts.authorizer, err = authz.New(health.Paths())
+	return err
+}
+
+func (s *Server) buildAuthn(context.Context) error {
+	issuer := s.config.ServiceAccounts.Issuer
+	keys, err := serviceaccount.StaticPublicKeysGetter(s.pki.ServiceAccountPublicKeys())
+	if err != nil {
+		return fmt.Errorf("read the service account keys: %w", err)
+	}
+	s.parts.audiences = authenticator.Audiences{issuer}
+	s.parts.authenticator, err = authn.New(authn.Config{
+		ClientCAs:             s.pki.ClientCAs,
+		ServiceAccountIssuers: []string{issuer},
+		ServiceAccountKeys:    keys,
+		ServiceAccounts:       authn.BoundObjects{Client: s.parts.client},
+		Audiences:             s.parts.audiences,
+		AnonymousPaths:        health.Paths(),
+	})
+	return err
+}
+
+func (s *Server) buildCatalog(context.Context) error {
+	tokens, err := serviceaccount.JWTTokenGenerator(s.config.ServiceAccounts.Issuer, s.pki.ServiceAccountSigner())
+	if err != nil {
+		return fmt.Errorf("read the service account signing key: %w", err)
+	}
+	primary, secondary := s.serviceCIDRs()
+	s.parts.catalog, err = catalog.New(catalog.Config{
+		Decorator:            objects.Decorator(s.parts.store),
+		Loopback:             s.parts.loopback.Config(),
+		Informers:            s.parts.informers,
+		Authenticator:        s.parts.authenticator,
+		Authorizer:           s.parts.authorizer,
+		RuleResolver:         s.parts.authorizer,
+		Audiences:            s.parts.audiences,
+		ServiceAccountIssuer: tokens,
+		ServiceCIDR:          primary,
+		SecondaryServiceCIDR: secondary,
+		NodePorts:            s.config.Services.NodePorts,
+		EventTTL:             s.config.Events.TTL,
+		Kubelet:              kubelet(),
+	})
+	return err
+}
+
+func (s *Server) openPlugins(ctx context.Context) (err error) {
+	s.parts.plugins, err = plugins.Open(ctx, plugins.Options{
+		Dir:         s.config.Plugins.Dir,
+		CacheDir:    filepath.Join(s.config.DataDir, compiledDir),
+		MemoryLimit: s.config.Plugins.MemoryLimit,
+		Deadline:    s.config.Plugins.Deadline,
+		Logger:      s.logger.With("part", "plugins"),
+	})
+	return err
+}
+
+func (s *Server) buildAdmission(context.Context) (err error) {
+	s.parts.admission, err = gates.New(gates.Config{
+		Client:    s.parts.client,
+		Informers: s.parts.informers,
+		Plugins:   []admission.Interface{s.parts.plugins.Admission()},
+	})
+	return err
+}
+
+func (s *Server) buildAPI(context.Context) (err error) {
+	s.parts.openapi = openapi.Embedded()
+	s.parts.api, err = api.New(api.Config{
+		Catalog:         s.parts.catalog,
+		Authorizer:      s.parts.authorizer,
+		Admission:       s.parts.admission,
+		TypeConverter:   s.parts.openapi.TypeConverter,
+		MaxBodyBytes:    s.config.Requests.MaxBodySize,
+		MinWatchTimeout: minWatchTimeout,
+	})
+	return err
+}
+
+// newLoops builds what runs beside the requests.
+func (s *Server) newLoops(listener net.Listener) (*controllers.Loops, error) {
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil, fmt.Errorf("start controllers: the listener's address %s is no TCP address", listener.Addr())
+	}
+	primary, secondary := s.serviceCIDRs()
+	serviceIP, err := netutils.GetIndexedIP(&primary, 1)
+	if err != nil {
+		return nil, fmt.Errorf("find the first address of the service CIDR %s: %w", primary.String(), err)
+	}
+	return controllers.New(s.background, controllers.Config{
+		Loopback:             s.parts.loopback.Config(),
+		Informers:            s.parts.informers,
+		Logger:               s.logger.With("part", "controllers"),
+		ServiceCIDR:          primary,
+		SecondaryServiceCIDR: secondary,
+		ServiceIP:            serviceIP,
+		AdvertiseIP:          s.config.AdvertiseAddress.AsSlice(),
+		AdvertisePort:        address.Port,
+		Hooks:                s.parts.catalog.Hooks,
+		Namespaced:           s.parts.api.Namespaced,
+		IPRepair:             s.parts.catalog.IPRepair,
+	})
+}
+
+// serviceCIDRs are the configured ranges, the second one empty if there is only one.
+func (s *Server) serviceCIDRs() (primary, secondary net.IPNet) {
+	ranges := []*net.IPNet{&primary, &secondary}
+	for i, prefix := range s.config.Services.CIDRs {
+		*ranges[i] = ipNet(prefix)
+	}
+	return primary, secondary
+}
+
+func ipNet(prefix netip.Prefix) net.IPNet {
+	prefix = prefix.Masked()
+	return net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+}
+
+// kubelet says how kubelets are reached, as kube-apiserver does by default.
+func kubelet() kubeletclient.KubeletClientConfig {
+	return kubeletclient.KubeletClientConfig{
+		Port:         ports.KubeletPort,
+		ReadOnlyPort: ports.KubeletReadOnlyPort,
+		PreferredAddressTypes: []string{
+			string(corev1.NodeHostName), string(corev1.NodeInternalDNS), string(corev1.NodeInternalIP),
+			string(corev1.NodeExternalDNS), string(corev1.NodeExternalIP),
+		},
+	}
+}
+
+func (p *parts) close() error {
+	var failures []error
+	if p.informers != nil {
+		p.informers.Shutdown()
+		p.informers = nil
+	}
+	if p.plugins != nil {
+		failures = append(failures, p.plugins.Close())
+		p.plugins = nil
+	}
+	if p.catalog != nil {
+		p.catalog.Close()
+		p.catalog = nil
+	}
+	if p.store != nil {
+		failures = append(failures, p.store.Close())
+		p.store = nil
+	}
+	return errors.Join(failures...)
+}

@@ -1,0 +1,153 @@
+// Package engine is the server: it puts the parts together and shows a request's way through them.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/apiserver/pkg/endpoints/filters"
+
+	"gatehouse/engine/config"
+	"gatehouse/engine/controllers"
+	"gatehouse/engine/pki"
+)
+
+const (
+	// readHeaderTimeout and idleTimeout are upstream's, against clients that open connections and say nothing.
+	readHeaderTimeout = 32 * time.Second
+	idleTimeout       = 90 * time.Second
+	// maxStreams is how many requests one HTTP/2 connection may have under way: what clients assume before they are told.
+	maxStreams = 100
+	// streamWindow is how many bytes of one request's body may be under way; most bodies fit, so that they need no second
+	// round trip.
+	streamWindow = 256 << 10
+)
+
+// Server is one API server on one data directory.
+type Server struct {
+	config config.Config
+	pki    *pki.Bundle
+	logger *slog.Logger
+	parts  parts
+
+	// notReady closes when the server takes no new work.
+	notReady chan struct{}
+	// watches is the context of requests that would never end by themselves, background that of what runs beside requests.
+	watches, background         context.Context
+	stopWatches, stopBackground context.CancelFunc
+}
+
+// New opens the data directory and builds a server on it, which serves nothing yet. ctx bounds the opening. Unless Serve is
+// called, Close must be.
+func New(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger) (*Server, error) {
+	s := &Server{config: config, pki: pki, logger: logger, notReady: make(chan struct{})}
+	s.watches, s.stopWatches = context.WithCancel(context.Background())
+	s.background, s.stopBackground = context.WithCancel(context.Background())
+	if err := s.assemble(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// handler is a request's whole way, from the socket to storage, in the order in which it is gone.
+func (s *Server) handler(endpoints http.Handler) http.Handler {
+	return inOrder(endpoints,
+		filters.WithAuditInit,
+		recoverPanics,
+		filters.WithRequestReceivedTimestamp,
+		readRequestInfo,
+		filters.WithCacheControl,
+		endWatchesWith(s.watches),
+		deadline(s.config.Requests.Timeout),
+		filters.WithWarningRecorder,
+		authenticate(s.parts.authenticator, s.parts.audiences), // who are you?
+		impersonate(s.parts.authorizer),
+		limitInFlight(s.config.Requests.MaxInFlight, s.config.Requests.MaxMutatingInFlight),
+		authorize(s.parts.authorizer), // what may you do?
+		// is this write acceptable? Admission is asked inside of each, once its body is decoded: engine/api/verbs.go.
+	)
+}
+
+// loopbackHandler is the way of the server's own requests: no credentials, no limits, and no end before the server's.
+func (s *Server) loopbackHandler(endpoints http.Handler) http.Handler {
+	return inOrder(endpoints,
+		filters.WithAuditInit,
+		recoverPanics,
+		filters.WithRequestReceivedTimestamp,
+		readRequestInfo,
+		deadline(s.config.Requests.Timeout),
+		filters.WithWarningRecorder,
+		asServer,
+		authorize(s.parts.authorizer),
+	)
+}
+
+// Serve answers requests on listener until ctx ends, then drains: /readyz fails, watches end, requests under way are
+// answered for as long as the configuration says, and what was accepted is on disk. It closes listener and the server.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	loops, err := s.newLoops(listener)
+	if err != nil {
+		listener.Close()
+		return errors.Join(err, s.Close())
+	}
+	endpoints := s.endpoints(loops.Checks())
+	s.parts.loopback.Serve(s.loopbackHandler(endpoints))
+	s.parts.informers.Start(s.background.Done())
+	loops.Start()
+	server := s.httpServer(s.handler(endpoints))
+	served := make(chan error, 1)
+	go func() { served <- server.ServeTLS(listener, "", "") }()
+
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+		s.logger.Info("draining", "timeout", s.config.Shutdown.DrainTimeout)
+	}
+	return errors.Join(err, s.drain(server, loops), s.Close())
+}
+
+func (s *Server) httpServer(handler http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // for clients' upgrades to SPDY and websocket, which HTTP/2 has no answer to
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler:           handler,
+		TLSConfig:         s.pki.TLSConfig(),
+		Protocols:         protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReceiveBufferPerConnection: streamWindow * maxStreams,
+		},
+	}
+}
+
+// drain ends what is under way, in the order in which clients are hurt least.
+func (s *Server) drain(server *http.Server, loops *controllers.Loops) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Shutdown.DrainTimeout)
+	defer cancel()
+	close(s.notReady)
+	stopped := loops.Stop(ctx)
+	s.stopWatches()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(stopped, fmt.Errorf("cut off requests still under way after %s: %w",
+			s.config.Shutdown.DrainTimeout, errors.Join(err, server.Close())))
+	}
+	return stopped
+}
+
+// Close releases the data directory. Only a server that never served needs it called.
+func (s *Server) Close() error {
+	s.stopWatches()
+	s.stopBackground()
+	return s.parts.close()
+}
