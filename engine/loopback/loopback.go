@@ -61,7 +61,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		defer func() {
 			// The handler recovers its own panics; one that still arrives here (http.ErrAbortHandler) ends the stream, not the process.
 			if cause := recover(); cause != nil {
-				writer.CloseWithError(fmt.Errorf("request aborted: %v", cause))
+				w.abort(fmt.Errorf("%s %s aborted: %v", request.Method, request.URL.Path, cause))
 			}
 		}()
 		(*handler).ServeHTTP(w, serverSide(ctx, request))
@@ -73,6 +73,9 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		cancel()
 		reader.CloseWithError(request.Context().Err())
 		return nil, request.Context().Err()
+	}
+	if w.failure != nil {
+		return nil, w.failure
 	}
 	return &http.Response{
 		Status:        fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)),
@@ -118,9 +121,10 @@ type responseWriter struct {
 	start   sync.Once
 	started chan struct{}
 
-	// status and sent, a snapshot of header, are written before started closes and read only after.
-	status int
-	sent   http.Header
+	// status and sent, a snapshot of header, or else failure are written before started closes and read only after.
+	status  int
+	sent    http.Header
+	failure error
 }
 
 var _ http.Flusher = (*responseWriter)(nil)
@@ -144,6 +148,15 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // Flush sends the header; the body needs no flushing, a pipe holds nothing back.
 func (w *responseWriter) Flush() { w.WriteHeader(http.StatusOK) }
+
+// abort fails the request if nothing was answered yet, and its body otherwise.
+func (w *responseWriter) abort(err error) {
+	w.start.Do(func() {
+		w.failure = err
+		close(w.started)
+	})
+	w.body.CloseWithError(err)
+}
 
 func (w *responseWriter) finish() {
 	w.WriteHeader(http.StatusOK)

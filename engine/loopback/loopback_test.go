@@ -143,6 +143,14 @@ func TestPanicOfTheHandlerEndsTheStreamAndNotTheProcess(t *testing.T) {
 	}
 }
 
+func TestPanicBeforeAnAnswerFailsTheRequest(t *testing.T) {
+	client := serving(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	if response, err := client.Get("https://anything/"); err == nil {
+		response.Body.Close()
+		t.Errorf("answered %s", response.Status)
+	}
+}
+
 func TestRequestBeforeServingSaysSo(t *testing.T) {
 	_, err := (&http.Client{Transport: &loopback.Transport{}}).Get("https://anything/")
 	if !errors.Is(err, loopback.ErrNotServing) {
