@@ -1,0 +1,47 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+
+	"golang.org/x/term"
+	"k8s.io/klog/v2"
+
+	"gatehouse/engine/config"
+)
+
+// klogDebug is the verbosity of upstream's packages at level debug. Four is what Kubernetes calls "debug level"; klog's
+// verbosities are slog's negative levels, so that it is also the least severe that passes the logger.
+const klogDebug = 4
+
+// newLogger logs to w as configured.
+func newLogger(w io.Writer, how config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: how.Level}
+	if how.Format == config.LogText || how.Format == config.LogAuto && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// adoptLibraries makes what others log in this process part of our log: the standard library's log and slog, and klog,
+// which upstream's packages use. All of that is the process's; a program that embeds the server does as it likes.
+func adoptLibraries(logger *slog.Logger, level slog.Level) error {
+	slog.SetDefault(logger)
+	klog.SetSlogLogger(logger.With("part", "kubernetes"))
+	verbosity := 0
+	if level <= slog.LevelDebug {
+		verbosity = klogDebug
+	}
+	if err := new(klog.Level).Set(strconv.Itoa(verbosity)); err != nil {
+		return fmt.Errorf("cannot set the verbosity of upstream's packages: %w", err)
+	}
+	return nil
+}
