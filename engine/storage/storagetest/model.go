@@ -1,7 +1,9 @@
 package storagetest
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"gatehouse/engine/storage"
 )
@@ -70,12 +72,7 @@ func (m *model) read(q storage.RangeRequest) storage.RangeResult {
 			result.Items = append(result.Items, item)
 		}
 	}
-	slices.SortFunc(result.Items, func(a, b storage.Item) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(result.Items, func(a, b storage.Item) int { return cmp.Compare(a.Key, b.Key) })
 	result.Count = int64(len(result.Items))
 	if q.CountOnly {
 		result.Items = nil
@@ -100,7 +97,7 @@ func (m *model) at(revision int64) *model {
 func (m *model) after(revision int64, prefix string) []storage.Event {
 	var events []storage.Event
 	for _, event := range m.events {
-		if event.Item.ModRevision > revision && len(event.Item.Key) >= len(prefix) && event.Item.Key[:len(prefix)] == prefix {
+		if event.Item.ModRevision > revision && strings.HasPrefix(event.Item.Key, prefix) {
 			events = append(events, event)
 		}
 	}

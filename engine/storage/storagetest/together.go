@@ -253,33 +253,51 @@ func (h *hammer) compact() error {
 // verify replays the history and compares with it whatever was seen.
 func (h *hammer) verify() {
 	h.Helper()
+	reads := map[int64][]readSeen{} // by the revision that was read
+	for _, read := range h.reads {
+		revision := read.request.Revision
+		if revision == 0 {
+			revision = read.result.Revision
+		}
+		reads[revision] = append(reads[revision], read)
+	}
 	m := newModel()
-	for i, event := range h.history {
+	h.verifyReads(m, reads[m.revision])
+	for _, event := range h.history {
+		if event.Item.ModRevision != m.revision+1 {
+			h.Fatalf("an event has revision %d after %d", event.Item.ModRevision, m.revision)
+		}
 		var want *storage.Item
 		if previous, exists := m.now[event.Item.Key]; exists {
 			want = &previous
 		}
-		if event.Item.ModRevision != m.revision+1 {
-			h.Fatalf("event %d has revision %d after %d", i, event.Item.ModRevision, m.revision)
-		}
-		h.same("state before "+fmt.Sprint(event.Item.ModRevision), event.Previous, want)
+		h.same(fmt.Sprint("state before ", event.Item.ModRevision), event.Previous, want)
 		m.add(event)
-	}
-	for _, read := range h.reads {
-		q := read.request
-		if q.Revision == 0 {
-			q.Revision = read.result.Revision
-		}
-		want := m.read(q)
-		want.Revision = read.result.Revision
-		h.same(fmt.Sprintf("read %+v", read.request), read.result, want)
+		h.verifyReads(m, reads[m.revision])
 	}
 	for _, seen := range h.seen {
-		want := m.at(seen.through).after(seen.request.After, seen.request.Prefix)
+		var want []storage.Event
+		for _, event := range m.after(seen.request.After, seen.request.Prefix) {
+			if event.Item.ModRevision <= seen.through {
+				want = append(want, event)
+			}
+		}
 		h.same(fmt.Sprintf("watch %+v", seen.request), seen.events, want)
 	}
 	h.Logf("%d commits, %d reads, %d watches", len(h.history), len(h.reads), len(h.seen))
 	if len(h.reads) == 0 || len(h.seen) == 0 {
 		h.Error("nothing was read or watched beside the writers")
+	}
+}
+
+// verifyReads compares reads at one revision with the model at that revision.
+func (h *hammer) verifyReads(m *model, reads []readSeen) {
+	h.Helper()
+	for _, read := range reads {
+		q := read.request
+		q.Revision = 0
+		want := m.read(q)
+		want.Revision = read.result.Revision
+		h.same(fmt.Sprintf("read %+v", read.request), read.result, want)
 	}
 }
