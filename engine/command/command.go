@@ -39,7 +39,7 @@ type Program struct {
 	Environ []string
 	// Stdout takes what was asked for, Stderr takes logs and errors.
 	Stdout, Stderr io.Writer
-	// NewServer makes the server that `serve` runs.
+	// NewServer makes the server that `serve` runs. Without one, `serve` is an error.
 	NewServer NewServer
 }
 

@@ -72,6 +72,9 @@ func (p Program) serve(ctx context.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if p.NewServer == nil {
+		return errors.New("this program was built without a server; build gatehouse from its main package")
+	}
 	server, err := p.NewServer(ctx, cfg, bundle, logger)
 	if err != nil {
 		if ctx.Err() != nil {
