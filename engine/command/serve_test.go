@@ -321,3 +321,7 @@ func TestReachSaysWhoCanConnect(t *testing.T) {
 		}
 	}
 }
+
+func TestServeWithoutAServerInTheProgramIsAnError(t *testing.T) {
+	gatehouse(t, "serve", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0").want(t, exitFailed, "", "built without a server")
+}
