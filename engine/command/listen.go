@@ -24,7 +24,8 @@ func explainListen(address string, err error) error {
 	var unknown *net.DNSError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("another program has that port, `ss -ltnp 'sport = :%s'` shows which; stop it or choose another with --listen", port)
+		return fmt.Errorf("another program has that port, `ss -ltnp 'sport = :%s'` shows which; "+
+			"stop it or choose another with --listen", port)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("this machine has no such address; choose one that `ip address` shows, or --listen :%s for all of them", port)
 	case errors.Is(err, syscall.EACCES):

@@ -96,8 +96,8 @@ func loadAuthority(dir string, now time.Time) (*authority, error) {
 		return nil, unusable(certPath, why)
 	}
 	if now.Before(a.certificate.NotBefore) {
-		return nil, fmt.Errorf("certificate authority %s is valid from %s on, but this machine's clock says %s; set the clock and start again",
-			certPath, a.certificate.NotBefore.Format(time.DateTime), now.UTC().Format(time.DateTime))
+		return nil, fmt.Errorf("certificate authority %s is valid from %s on, but this machine's clock says %s; "+
+			"set the clock and start again", certPath, a.certificate.NotBefore.Format(time.DateTime), now.UTC().Format(time.DateTime))
 	}
 	for _, c := range certificates {
 		a.pool.AddCert(c)

@@ -54,8 +54,8 @@ func pathError(err error) error {
 // checkPrivate refuses a file of private keys that others can get at.
 func checkPrivate(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&othersMask != 0 {
-		return fmt.Errorf("%s holds a private key, but its mode %#o lets other users at it; run `chmod %o %s`, and replace the key if somebody may have read it",
-			path, mode, datadir.PrivateMode, path)
+		return fmt.Errorf("%s holds a private key, but its mode %#o lets other users at it; run `chmod %o %s`, "+
+			"and replace the key if somebody may have read it", path, mode, datadir.PrivateMode, path)
 	}
 	return nil
 }

@@ -36,7 +36,8 @@ func ReadAdminKubeconfig(dataDir string) (*clientcmdapi.Config, error) {
 	path := AdminKubeconfigPath(dataDir)
 	kubeconfig, err := readKubeconfig(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s; start the server with `gatehouse serve`, which makes it, or name its data directory with --data-dir", path)
+		return nil, fmt.Errorf("there is no %s; start the server with `gatehouse serve`, which makes it, "+
+			"or name its data directory with --data-dir", path)
 	}
 	return kubeconfig, err
 }

@@ -11,8 +11,8 @@
 //	                        *.pub files verify
 //
 // What runs out by itself is issued anew in time: the serving certificate and the one in admin.kubeconfig. What others
-// rely on is never replaced: a damaged, expired or missing authority is an error that says what to do. Two more files of
-// the owner's choice can stand in for what is generated: an authority of his own, and service account keys.
+// rely on is never replaced: a damaged, expired or missing authority is an error that says what to do. An authority
+// and service account keys of the owner's own can be put there before the first start.
 //
 // Who may do what with a certificate is not decided here, see packages authn and authz. Certificates from elsewhere
 // (ACME) are not made here either.

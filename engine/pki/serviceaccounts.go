@@ -51,7 +51,8 @@ func (b *Bundle) loadServiceAccountKeys() (*serviceAccountKeys, error) {
 		return keys, nil
 	}
 	if len(keys.public) > 0 {
-		return nil, fmt.Errorf("directory %s holds public keys but no private one to sign service account tokens with; add a .key file, or remove the .pub files to have one made", dir)
+		return nil, fmt.Errorf("directory %s holds public keys but no private one to sign service account tokens with; "+
+			"add a .key file, or remove the .pub files to have one made", dir)
 	}
 	return b.makeServiceAccountKey(dir)
 }
