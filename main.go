@@ -4,11 +4,15 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"gatehouse/engine"
 	"gatehouse/engine/command"
+	"gatehouse/engine/config"
+	"gatehouse/engine/pki"
 )
 
 func main() {
@@ -19,5 +23,8 @@ func main() {
 		Environ: os.Environ(),
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
+		NewServer: func(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger) (command.Server, error) {
+			return engine.New(ctx, config, pki, logger)
+		},
 	}.Run(ctx))
 }

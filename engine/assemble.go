@@ -30,12 +30,13 @@ import (
 	"gatehouse/engine/loopback"
 	"gatehouse/engine/objects"
 	"gatehouse/engine/storage/sqlite"
-	"gatehouse/plugins"
 )
 
 const (
 	// minWatchTimeout is upstream's --min-request-timeout.
 	minWatchTimeout = 30 * time.Minute
+	// kubernetesServicePort is where pods find the API server, at the first address of the service network.
+	kubernetesServicePort = 443
 	// databaseFile is the store's file in the data directory.
 	databaseFile = "gatehouse.db"
 	// compiledDir holds compiled plugins, below the data directory.
@@ -53,10 +54,9 @@ type parts struct {
 	authenticator authenticator.Request
 	authorizer    authz.Chain
 	catalog       *catalog.Catalog
-	plugins       *plugins.Set
 	admission     admission.Interface
 	api           *api.API
-	openapi       *openapi.Documents
+	openapi       *openapi.Service
 }
 
 func (s *Server) assemble(ctx context.Context) error {
@@ -69,7 +69,6 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"set up authorization", s.buildAuthz},
 		{"set up authentication", s.buildAuthn},
 		{"install the built-in kinds", s.buildCatalog},
-		{"load the plugins", s.openPlugins},
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
 	} {
@@ -145,49 +144,35 @@ func (s *Server) buildCatalog(context.Context) error {
 	return err
 }
 
-func (s *Server) openPlugins(ctx context.Context) (err error) {
-	s.parts.plugins, err = plugins.Open(ctx, plugins.Options{
-		Dir:         s.config.Plugins.Dir,
-		CacheDir:    filepath.Join(s.config.DataDir, compiledDir),
-		MemoryLimit: s.config.Plugins.MemoryLimit,
-		Deadline:    s.config.Plugins.Deadline,
-		Logger:      s.logger.With("part", "plugins"),
-	})
-	return err
-}
-
 func (s *Server) buildAdmission(context.Context) (err error) {
 	s.parts.admission, err = gates.New(gates.Config{
 		Client:    s.parts.client,
 		Informers: s.parts.informers,
-		Plugins:   []admission.Interface{s.parts.plugins.Admission()},
 	})
 	return err
 }
 
 func (s *Server) buildAPI(context.Context) (err error) {
-	s.parts.openapi = openapi.Embedded()
+	if s.parts.openapi, err = openapi.New(); err != nil {
+		return err
+	}
 	s.parts.api, err = api.New(api.Config{
 		Catalog:         s.parts.catalog,
 		Authorizer:      s.parts.authorizer,
 		Admission:       s.parts.admission,
-		TypeConverter:   s.parts.openapi.TypeConverter,
+		TypeConverter:   openapi.NewTypeConverters().For,
 		MaxBodyBytes:    s.config.Requests.MaxBodySize,
 		MinWatchTimeout: minWatchTimeout,
 	})
 	return err
 }
 
-// newLoops builds what runs beside the requests.
-func (s *Server) newLoops(listener net.Listener) (*controllers.Loops, error) {
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return nil, fmt.Errorf("start controllers: the listener's address %s is no TCP address", listener.Addr())
-	}
+// newLoops builds what runs beside the requests, for a server that is reached at port.
+func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 	primary, secondary := s.serviceCIDRs()
-	serviceIP, err := netutils.GetIndexedIP(&primary, 1)
+	serviceIP, err := s.serviceIP()
 	if err != nil {
-		return nil, fmt.Errorf("find the first address of the service CIDR %s: %w", primary.String(), err)
+		return nil, err
 	}
 	return controllers.New(s.background, controllers.Config{
 		Loopback:             s.parts.loopback.Config(),
@@ -196,12 +181,23 @@ func (s *Server) newLoops(listener net.Listener) (*controllers.Loops, error) {
 		ServiceCIDR:          primary,
 		SecondaryServiceCIDR: secondary,
 		ServiceIP:            serviceIP,
+		ServicePort:          kubernetesServicePort,
 		AdvertiseIP:          s.config.AdvertiseAddress.AsSlice(),
-		AdvertisePort:        address.Port,
-		Hooks:                s.parts.catalog.Hooks,
+		AdvertisePort:        port,
 		Namespaced:           s.parts.api.Namespaced,
+		Hooks:                s.parts.catalog.Hooks,
 		IPRepair:             s.parts.catalog.IPRepair,
 	})
+}
+
+// serviceIP is the cluster IP of the kubernetes Service: the first address of the service network.
+func (s *Server) serviceIP() (net.IP, error) {
+	network, _ := s.serviceCIDRs()
+	ip, err := netutils.GetIndexedIP(&network, 1)
+	if err != nil {
+		return nil, fmt.Errorf("find the first address of the service CIDR %s: %w", network.String(), err)
+	}
+	return ip, nil
 }
 
 // serviceCIDRs are the configured ranges, the second one empty if there is only one.
@@ -235,10 +231,6 @@ func (p *parts) close() error {
 	if p.informers != nil {
 		p.informers.Shutdown()
 		p.informers = nil
-	}
-	if p.plugins != nil {
-		failures = append(failures, p.plugins.Close())
-		p.plugins = nil
 	}
 	if p.catalog != nil {
 		p.catalog.Close()

@@ -2,28 +2,79 @@ package engine
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
+	"strconv"
 
+	upstream "k8s.io/apiserver/pkg/endpoints/discovery"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/server/routes"
 
+	"gatehouse/engine/api/discovery"
 	"gatehouse/engine/health"
+	"gatehouse/engine/version"
 )
 
-// endpoints is what can be asked for, behind the gates: the API's objects, and what tells about them.
-func (s *Server) endpoints(required []healthz.HealthChecker) http.Handler {
-	mux := mux.NewPathRecorderMux("gatehouse")
-	health.Install(mux, health.Checks{
-		Live:     []healthz.HealthChecker{healthz.NamedCheck("storage", s.checkStorage)},
-		Ready:    append([]healthz.HealthChecker{healthz.NewInformerSyncHealthz(s.parts.informers), s.parts.plugins}, required...),
+// documents tell about the API. Each knows by itself which paths are its own.
+type documents interface {
+	http.Handler
+	Handles(path string) bool
+}
+
+// newEndpoints is what can be asked for, behind the gates: health, documents about the API, and the API's objects.
+func (s *Server) newEndpoints(port int) (http.Handler, error) {
+	addresses, err := s.discoveryAddresses(port)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := discovery.New(addresses, s.parts.api.Versions())
+	if err != nil {
+		return nil, fmt.Errorf("set up discovery: %w", err)
+	}
+	paths := mux.NewPathRecorderMux("gatehouse")
+	health.Install(paths, health.Checks{
+		Live: []healthz.HealthChecker{healthz.NamedCheck("storage", s.checkStorage)},
+		Ready: []healthz.HealthChecker{
+			healthz.NewInformerSyncHealthz(s.parts.informers),
+			healthz.NamedCheck("cluster-ips", s.parts.catalog.CheckClusterIPs),
+		},
 		Draining: s.notReady,
 	})
-	s.parts.openapi.Install(mux)
-	s.parts.discovery.Install(mux)
-	routes.Index{}.Install(mux, mux)
-	mux.NotFoundHandler(s.parts.api)
-	return mux
+	paths.Handle("/version", discovery.Version(version.Info()))
+	routes.Index{}.Install(listedPaths{paths, resources}, paths)
+	paths.NotFoundHandler(firstOf(s.parts.api, resources, s.parts.openapi))
+	return paths, nil
+}
+
+// firstOf answers with the first of the documents whose path it is, and with otherwise if it is none's.
+func firstOf(otherwise http.Handler, all ...documents) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, one := range all {
+			if one.Handles(r.URL.Path) {
+				one.ServeHTTP(w, r)
+				return
+			}
+		}
+		otherwise.ServeHTTP(w, r)
+	})
+}
+
+// discoveryAddresses tell clients in the service network to come by the kubernetes Service, and others by our own address.
+func (s *Server) discoveryAddresses(port int) (upstream.Addresses, error) {
+	serviceIP, err := s.serviceIP()
+	if err != nil {
+		return nil, err
+	}
+	network, _ := s.serviceCIDRs()
+	return upstream.DefaultAddresses{
+		DefaultAddress: net.JoinHostPort(s.config.AdvertiseAddress.String(), strconv.Itoa(port)),
+		CIDRRules: []upstream.CIDRRule{{
+			IPRange: network,
+			Address: net.JoinHostPort(serviceIP.String(), strconv.Itoa(kubernetesServicePort)),
+		}},
+	}, nil
 }
 
 // checkStorage asks the store for its revision: it answers as long as its writer and its files do.
@@ -32,4 +83,18 @@ func (s *Server) checkStorage(r *http.Request) error {
 		return fmt.Errorf("ask the store for its revision: %w", err)
 	}
 	return nil
+}
+
+// listedPaths is the index at /.
+type listedPaths struct {
+	mux       *mux.PathRecorderMux
+	resources *discovery.Handler
+}
+
+// ListedPaths implements routes.ListedPathProvider.
+func (l listedPaths) ListedPaths() []string {
+	paths := append(l.mux.ListedPaths(), l.resources.Paths()...)
+	paths = append(paths, "/openapi/v2", "/openapi/v3")
+	slices.Sort(paths)
+	return paths
 }

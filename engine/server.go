@@ -90,16 +90,13 @@ func (s *Server) loopbackHandler(endpoints http.Handler) http.Handler {
 // Serve answers requests on listener until ctx ends, then drains: /readyz fails, watches end, requests under way are
 // answered for as long as the configuration says, and what was accepted is on disk. It closes listener and the server.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	loops, err := s.newLoops(listener)
+	server, loops, err := s.prepare(listener)
 	if err != nil {
 		listener.Close()
 		return errors.Join(err, s.Close())
 	}
-	endpoints := s.endpoints(loops.Checks())
-	s.parts.loopback.Serve(s.loopbackHandler(endpoints))
 	s.parts.informers.Start(s.background.Done())
 	loops.Start()
-	server := s.httpServer(s.handler(endpoints))
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(listener, "", "") }()
 
@@ -110,6 +107,24 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		s.logger.Info("draining", "timeout", s.config.Shutdown.DrainTimeout)
 	}
 	return errors.Join(err, s.drain(server, loops), s.Close())
+}
+
+// prepare builds what needs to know where the server listens, and lets the server reach itself.
+func (s *Server) prepare(listener net.Listener) (*http.Server, *controllers.Loops, error) {
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil, nil, fmt.Errorf("serve on %s: not a TCP address", listener.Addr())
+	}
+	loops, err := s.newLoops(address.Port)
+	if err != nil {
+		return nil, nil, err
+	}
+	endpoints, err := s.newEndpoints(address.Port)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.parts.loopback.Serve(s.loopbackHandler(endpoints))
+	return s.httpServer(s.handler(endpoints)), loops, nil
 }
 
 func (s *Server) httpServer(handler http.Handler) *http.Server {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	"gatehouse/engine/api/discovery"
 	"gatehouse/engine/catalog"
 )
 
@@ -84,11 +85,11 @@ func root(gv schema.GroupVersion) string {
 	return "apis/" + gv.Group + "/" + gv.Version
 }
 
-// Resources lists what discovery tells of each group version, in the catalog's order.
-func (a *API) Resources() []GroupVersionResources {
-	list := make([]GroupVersionResources, len(a.order))
+// Versions is what discovery tells of each group version, in the catalog's order.
+func (a *API) Versions() []discovery.GroupVersion {
+	list := make([]discovery.GroupVersion, len(a.order))
 	for i, v := range a.order {
-		list[i] = GroupVersionResources{GroupVersion: v.GroupVersion.GroupVersion, Resources: v.discovery}
+		list[i] = discovery.GroupVersion{GroupVersion: v.GroupVersion.GroupVersion, Resources: v.discovery}
 	}
 	return list
 }
@@ -107,13 +108,6 @@ func (a *API) Namespaced() ([]*metav1.APIResourceList, error) {
 		lists = append(lists, list)
 	}
 	return lists, nil
-}
-
-// GroupVersionResources is one group version's part of discovery.
-type GroupVersionResources struct {
-	schema.GroupVersion
-	// Resources sorted by name.
-	Resources []metav1.APIResource
 }
 
 // version finds the group version at the head of a path, and how many segments name it.

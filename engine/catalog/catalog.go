@@ -84,6 +84,8 @@ type Catalog struct {
 	Groups []Group
 	// Hooks bring the server's own objects into being; each runs once the server serves.
 	Hooks []Hook
+	// CheckClusterIPs tells whether Services can be given cluster IPs yet. It is a health check.
+	CheckClusterIPs func(*http.Request) error
 	// IPRepair keeps cluster IPs and the Services that own them in step; it runs until its channel closes.
 	IPRepair func(onFirstSuccess func(), stop chan struct{})
 	// Factory says where and in which version each resource is stored.
@@ -140,7 +142,7 @@ func New(config Config) (*Catalog, error) {
 		return nil, err
 	}
 
-	c := &Catalog{Factory: options.factory, IPRepair: core.ipRepair, destroy: []func(){core.destroy}}
+	c := &Catalog{Factory: options.factory, CheckClusterIPs: core.clusterIPs.check, IPRepair: core.ipRepair, destroy: []func(){core.destroy}}
 	for _, p := range providers(config, core, client) {
 		if err := c.install(p, versions, options); err != nil {
 			return nil, fmt.Errorf("install API group %q: %w", p.GroupName(), err)

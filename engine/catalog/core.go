@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"fmt"
-	"net"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,7 +10,6 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	api "k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/registry/core/componentstatus"
@@ -24,12 +22,10 @@ import (
 	podtemplatestore "k8s.io/kubernetes/pkg/registry/core/podtemplate/storage"
 	controllerstore "k8s.io/kubernetes/pkg/registry/core/replicationcontroller/storage"
 	corerest "k8s.io/kubernetes/pkg/registry/core/rest"
-	"k8s.io/kubernetes/pkg/registry/core/service/ipallocator"
 	ipallocatorcontroller "k8s.io/kubernetes/pkg/registry/core/service/ipallocator/controller"
 	"k8s.io/kubernetes/pkg/registry/core/service/portallocator"
 	servicestore "k8s.io/kubernetes/pkg/registry/core/service/storage"
 	serviceaccountstore "k8s.io/kubernetes/pkg/registry/core/serviceaccount/storage"
-	netutils "k8s.io/utils/net"
 )
 
 // ipRepairInterval is how often cluster IPs are held against the Services that own them (upstream's repairLoopInterval).
@@ -41,8 +37,7 @@ type coreProvider struct {
 	config     Config
 	generic    corerest.GenericConfig
 	client     kubernetes.Interface
-	clusterIPs map[api.IPFamily]ipallocator.Interface
-	primary    api.IPFamily
+	clusterIPs *clusterIPs
 	nodePorts  *portallocator.PortAllocator
 	ipRepair   func(onFirstSuccess func(), stop chan struct{})
 }
@@ -60,26 +55,15 @@ func newCoreProvider(config Config, client kubernetes.Interface, options restOpt
 			APIAudiences:                config.Audiences,
 			Informers:                   config.Informers,
 		},
-		clusterIPs: map[api.IPFamily]ipallocator.Interface{},
 	}
-	for i, cidr := range []net.IPNet{config.ServiceCIDR, config.SecondaryServiceCIDR} {
-		if cidr.IP == nil {
-			continue
-		}
-		allocator, err := newClusterIPAllocator(client, config.Informers, cidr)
-		if err != nil {
-			return nil, fmt.Errorf("allocate cluster IPs of %s: %w", cidr.String(), err)
-		}
-		if i == 0 {
-			p.primary = allocator.IPFamily()
-		}
-		p.clusterIPs[allocator.IPFamily()] = allocator
-	}
-	nodePorts, err := newNodePortAllocator(config.NodePorts, client)
+	var err error
+	p.clusterIPs, err = newClusterIPs(client, config.Informers, config.ServiceCIDR, config.SecondaryServiceCIDR)
 	if err != nil {
+		return nil, fmt.Errorf("allocate cluster IPs: %w", err)
+	}
+	if p.nodePorts, err = newNodePortAllocator(config.NodePorts, client); err != nil {
 		return nil, fmt.Errorf("allocate node ports %s: %w", config.NodePorts.String(), err)
 	}
-	p.nodePorts = nodePorts
 	p.ipRepair = ipallocatorcontroller.NewRepairIPAddress(ipRepairInterval, client,
 		config.Informers.Core().V1().Services(),
 		config.Informers.Networking().V1().ServiceCIDRs(),
@@ -88,18 +72,11 @@ func newCoreProvider(config Config, client kubernetes.Interface, options restOpt
 	return p, nil
 }
 
-func newClusterIPAllocator(client kubernetes.Interface, informers informers.SharedInformerFactory, cidr net.IPNet) (ipallocator.Interface, error) {
-	return ipallocator.NewMetaAllocator(client.NetworkingV1(), informers.Networking().V1().ServiceCIDRs(),
-		informers.Networking().V1().IPAddresses(), netutils.IsIPv6CIDR(&cidr), nil)
-}
-
 // GroupName implements provider.
 func (p *coreProvider) GroupName() string { return api.GroupName }
 
 func (p *coreProvider) destroy() {
-	for _, allocator := range p.clusterIPs {
-		allocator.Destroy()
-	}
+	p.clusterIPs.destroy()
 	p.nodePorts.Destroy()
 }
 
@@ -149,7 +126,7 @@ func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options gen
 	storage["pods/status"] = pods.Status
 	storage["bindings"] = pods.LegacyBinding
 
-	services, serviceStatus, serviceProxy, err := servicestore.NewREST(options, p.primary, p.clusterIPs, p.nodePorts,
+	services, serviceStatus, serviceProxy, err := servicestore.NewREST(options, p.clusterIPs.primary, p.clusterIPs.byFamily, p.nodePorts,
 		endpointSlices{client: p.client}, pods.Pod, p.config.ProxyTransport)
 	if err != nil {
 		return err

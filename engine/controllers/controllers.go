@@ -6,18 +6,16 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -32,8 +30,6 @@ import (
 )
 
 const (
-	// kubernetesServicePort is where pods find the API server, on the first address of the service CIDR.
-	kubernetesServicePort = 443
 	// endpointInterval is how often the endpoints of the kubernetes Service are checked (upstream's default).
 	endpointInterval = 10 * time.Second
 	// namespaceWorkers is how many namespaces are emptied at a time.
@@ -50,8 +46,9 @@ type Config struct {
 
 	ServiceCIDR          net.IPNet
 	SecondaryServiceCIDR net.IPNet
-	// ServiceIP is the cluster IP of the kubernetes Service.
-	ServiceIP net.IP
+	// ServiceIP and ServicePort are those of the kubernetes Service.
+	ServiceIP   net.IP
+	ServicePort int
 	// AdvertiseIP and AdvertisePort are where that Service leads. A loopback address, which no pod could use, leads nowhere: the
 	// Service then has no endpoints.
 	AdvertiseIP   net.IP
@@ -71,7 +68,6 @@ type Loops struct {
 	work    []func() // what Start sets going, each on a goroutine of its own
 	running sync.WaitGroup
 	service *kubernetesservice.Controller
-	checks  []healthz.HealthChecker
 	logger  *slog.Logger
 }
 
@@ -89,10 +85,7 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l := &Loops{ctx: ctx, cancel: cancel, logger: config.Logger, service: newServiceController(config, client)}
 
 	cidr := defaultservicecidr.NewController(config.ServiceCIDR, config.SecondaryServiceCIDR, client)
-	l.once("start-kubernetes-service-cidr-controller", true, func() error {
-		cidr.Start(ctx)
-		return ctx.Err()
-	})
+	l.loop(func() { cidr.Start(ctx) })
 	namespaces := config.Informers.Core().V1().Namespaces()
 	keeper := systemnamespaces.NewController(systemNamespaces(), client, namespaces)
 	l.loop(func() { keeper.Run(ctx.Done()) })
@@ -102,7 +95,7 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
 	for _, hook := range config.Hooks {
-		l.once(hook.Name, false, func() error {
+		l.once(hook.Name, func() error {
 			return hook.Run(genericapiserver.PostStartHookContext{LoopbackClientConfig: config.Loopback, Context: ctx})
 		})
 	}
@@ -121,9 +114,6 @@ func (l *Loops) Start() {
 func systemNamespaces() []string {
 	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault}
 }
-
-// Checks tell when what the API needs to answer truly has been set up.
-func (l *Loops) Checks() []healthz.HealthChecker { return l.checks }
 
 // Stop takes the server out of the kubernetes Service, ends the loops and waits for them, for as long as ctx lasts.
 func (l *Loops) Stop(ctx context.Context) error {
@@ -145,27 +135,13 @@ func (l *Loops) Stop(ctx context.Context) error {
 
 func (l *Loops) loop(run func()) { l.work = append(l.work, run) }
 
-// once runs what has to be done once. A failure is logged and, when the server must not be ready without it, told by a check.
-func (l *Loops) once(name string, required bool, run func() error) {
-	done := make(chan struct{})
-	var failure error // written before done closes
+// once runs what has to be done once after start, and logs when it fails.
+func (l *Loops) once(name string, run func() error) {
 	l.loop(func() {
-		defer close(done)
-		if failure = run(); failure != nil && !errors.Is(failure, context.Canceled) {
-			l.logger.Error("start-up work failed", "hook", name, "error", failure)
+		if err := run(); err != nil && l.ctx.Err() == nil {
+			l.logger.Error("start-up work failed", "hook", name, "error", err)
 		}
 	})
-	if !required {
-		return
-	}
-	l.checks = append(l.checks, healthz.NamedCheck("poststarthook/"+name, func(*http.Request) error {
-		select {
-		case <-done:
-			return failure
-		default:
-			return errors.New("not finished")
-		}
-	}))
 }
 
 // runUntil runs a loop of the kind that ends with a channel.
@@ -177,7 +153,7 @@ func runUntil(ctx context.Context, run func(onFirstSuccess func(), stop chan str
 }
 
 func newServiceController(config Config, client kubernetes.Interface) *kubernetesservice.Controller {
-	reconciler := reconcilers.NewNoneEndpointReconciler()
+	var reconciler reconcilers.EndpointReconciler = noEndpoints{reconcilers.NewNoneEndpointReconciler()}
 	if !config.AdvertiseIP.IsLoopback() {
 		adapter := reconcilers.NewEndpointsAdapter(client.CoreV1(), client.DiscoveryV1())
 		reconciler = reconcilers.NewMasterCountEndpointReconciler(1, adapter)
@@ -187,7 +163,18 @@ func newServiceController(config Config, client kubernetes.Interface) *kubernete
 		EndpointReconciler: reconciler,
 		EndpointInterval:   endpointInterval,
 		ServiceIP:          config.ServiceIP,
-		ServicePort:        kubernetesServicePort,
+		ServicePort:        config.ServicePort,
 		PublicServicePort:  config.AdvertisePort,
 	}, client, config.Informers.Core().V1().Services())
+}
+
+// noEndpoints leaves the kubernetes Service without endpoints. Unlike upstream's reconciler of that kind it does not claim
+// to have removed any, which the controller would report as a server that had crashed.
+type noEndpoints struct {
+	reconcilers.EndpointReconciler
+}
+
+// RemoveEndpoints implements reconcilers.EndpointReconciler.
+func (noEndpoints) RemoveEndpoints(service string, _ net.IP, _ []corev1.EndpointPort) error {
+	return storage.NewKeyNotFoundError(service, 0)
 }
