@@ -1,0 +1,9 @@
+;; Never finishes initialising.
+(module
+  (func (export "gatehouse_abi_v1"))
+  (memory (export "memory") 2)
+  (func (export "alloc") (param i32) (result i32)
+    i32.const 65536)
+  (func (export "admit") (param i32 i32) (result i64)
+    i64.const 0)
+  (func (export "_initialize") (loop $again (br $again))))

@@ -1,0 +1,18 @@
+;; Logs its payload at every level, writes it to stdout and stderr, and answers it.
+(module
+  (import "gatehouse" "log" (func $log (param i32 i32 i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 4)
+  (func (export "gatehouse_abi_v1"))
+  (func (export "alloc") (param $n i32) (result i32)
+    i32.const 131072)
+  (func (export "admit") (param $ptr i32) (param $n i32) (result i64)
+    (call $log (i32.const 0) (local.get $ptr) (local.get $n))
+    (call $log (i32.const 1) (local.get $ptr) (local.get $n))
+    (call $log (i32.const 2) (local.get $ptr) (local.get $n))
+    (call $log (i32.const 3) (local.get $ptr) (local.get $n))
+    (i32.store (i32.const 16) (local.get $ptr))
+    (i32.store (i32.const 20) (local.get $n))
+    (drop (call $fd_write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 32)))
+    (drop (call $fd_write (i32.const 2) (i32.const 16) (i32.const 1) (i32.const 32)))
+    (i64.or (i64.shl (i64.extend_i32_u (local.get $ptr)) (i64.const 32)) (i64.extend_i32_u (local.get $n)))))

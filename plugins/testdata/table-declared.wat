@@ -1,0 +1,9 @@
+;; Declares a table of a hundred million entries.
+(module
+  (func (export "gatehouse_abi_v1"))
+  (memory (export "memory") 2)
+  (table 100000000 funcref)
+  (func (export "alloc") (param i32) (result i32)
+    i32.const 65536)
+  (func (export "admit") (param i32 i32) (result i64)
+    i64.const 0))
