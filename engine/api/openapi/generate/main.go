@@ -3,7 +3,8 @@
 // Module k8s.io/kubernetes carries the documents of a real kube-apiserver, made with every API and every alpha feature turned
 // on, and enumerations turned off. From these it makes what the same server says by default: the group versions named in
 // served.txt, no CBOR, the enumerations from the definitions compiled into the server, the version in place of
-// "unversioned". The outcome is byte for byte what kube-apiserver of that version answers.
+// "unversioned". The v3 documents are then byte for byte those of a kube-apiserver of that version, and so is the v2 document
+// but for the groups that are not served.
 package main
 
 import (
