@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,7 +36,7 @@ func isTerminal(w io.Writer) bool {
 // which upstream's packages use. All of that is the process's; a program that embeds the server does as it likes.
 func adoptLibraries(logger *slog.Logger, level slog.Level) error {
 	slog.SetDefault(logger)
-	klog.SetSlogLogger(logger.With("part", "kubernetes"))
+	klog.SetSlogLogger(slog.New(backstage{logger.With("part", "kubernetes").Handler()}))
 	verbosity := 0
 	if level <= slog.LevelDebug {
 		verbosity = klogDebug
@@ -45,3 +46,31 @@ func adoptLibraries(logger *slog.Logger, level slog.Level) error {
 	}
 	return nil
 }
+
+// backstage is the handler of upstream's packages. What they consider worth telling, such as each controller's start, is
+// detail to whoever runs the server: it becomes debug. Errors stay errors.
+type backstage struct {
+	slog.Handler
+}
+
+func lowered(level slog.Level) slog.Level {
+	if level == slog.LevelInfo {
+		return slog.LevelDebug
+	}
+	return level
+}
+
+func (b backstage) Enabled(ctx context.Context, level slog.Level) bool {
+	return b.Handler.Enabled(ctx, lowered(level))
+}
+
+func (b backstage) Handle(ctx context.Context, record slog.Record) error {
+	record.Level = lowered(record.Level)
+	return b.Handler.Handle(ctx, record)
+}
+
+func (b backstage) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return backstage{b.Handler.WithAttrs(attrs)}
+}
+
+func (b backstage) WithGroup(name string) slog.Handler { return backstage{b.Handler.WithGroup(name)} }

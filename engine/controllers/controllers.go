@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -153,14 +154,14 @@ func runUntil(ctx context.Context, run func(onFirstSuccess func(), stop chan str
 }
 
 func newServiceController(config Config, client kubernetes.Interface) *kubernetesservice.Controller {
-	var reconciler reconcilers.EndpointReconciler = noEndpoints{reconcilers.NewNoneEndpointReconciler()}
+	endpoints := reconcilers.NewNoneEndpointReconciler()
 	if !config.AdvertiseIP.IsLoopback() {
 		adapter := reconcilers.NewEndpointsAdapter(client.CoreV1(), client.DiscoveryV1())
-		reconciler = reconcilers.NewMasterCountEndpointReconciler(1, adapter)
+		endpoints = reconcilers.NewMasterCountEndpointReconciler(1, adapter)
 	}
 	return kubernetesservice.New(kubernetesservice.Config{
 		PublicIP:           config.AdvertiseIP,
-		EndpointReconciler: reconciler,
+		EndpointReconciler: &soleReconciler{EndpointReconciler: endpoints},
 		EndpointInterval:   endpointInterval,
 		ServiceIP:          config.ServiceIP,
 		ServicePort:        config.ServicePort,
@@ -168,13 +169,18 @@ func newServiceController(config Config, client kubernetes.Interface) *kubernete
 	}, client, config.Informers.Core().V1().Services())
 }
 
-// noEndpoints leaves the kubernetes Service without endpoints. Unlike upstream's reconciler of that kind it does not claim
-// to have removed any, which the controller would report as a server that had crashed.
-type noEndpoints struct {
+// soleReconciler manages the endpoints of the only server there is. What it finds at start is always its own, of the run
+// before; the controller would report it as the traces of a crash, whatever it was.
+type soleReconciler struct {
 	reconcilers.EndpointReconciler
+	cleaned atomic.Bool // set by the removal at start
 }
 
 // RemoveEndpoints implements reconcilers.EndpointReconciler.
-func (noEndpoints) RemoveEndpoints(service string, _ net.IP, _ []corev1.EndpointPort) error {
-	return storage.NewKeyNotFoundError(service, 0)
+func (r *soleReconciler) RemoveEndpoints(service string, ip net.IP, ports []corev1.EndpointPort) error {
+	err := r.EndpointReconciler.RemoveEndpoints(service, ip, ports)
+	if err == nil && !r.cleaned.Swap(true) {
+		return storage.NewKeyNotFoundError(service, 0)
+	}
+	return err
 }

@@ -39,6 +39,8 @@ func (t *Transport) Config() *rest.Config {
 		Transport: t,
 		QPS:       -1,
 		UserAgent: "gatehouse",
+		// Warnings are for clients; that upstream's controllers still write Endpoints is nothing we could change.
+		WarningHandlerWithContext: rest.NoWarnings{},
 		ContentConfig: rest.ContentConfig{
 			ContentType:        runtime.ContentTypeProtobuf,
 			AcceptContentTypes: runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON,
