@@ -91,7 +91,8 @@ func forgetStep(c *conn, compacted int64) (more bool, err error) {
 		COMMIT`, through))
 }
 
-// shrink gives free pages back to the file system, but for some slack, and empties the WAL.
+// shrink gives free pages back, but for some slack, and empties the WAL into the database, which is when the file becomes shorter. A reader
+// that still needs the WAL makes that stop short; then the next time will do.
 func (s *Store) shrink(ctx context.Context) error {
 	shrunk := false
 	for {
@@ -111,7 +112,7 @@ func (s *Store) shrink(ctx context.Context) error {
 	if !shrunk {
 		return nil
 	}
-	return s.writer.maintain(ctx, truncateWAL)
+	return s.checkpointer.checkpoint(ctx, "TRUNCATE")
 }
 
 // vacuumOnce returns whether it did anything.
@@ -127,13 +128,6 @@ func vacuumOnce(c *conn) (bool, error) {
 	}
 	_, err = c.integers(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(excess, vacuumStep)))
 	return true, err
-}
-
-// truncateWAL copies the WAL into the database, which is when the file becomes shorter, and cuts it to nothing. A reader that still
-// needs the WAL makes it stop short; then the next time will do.
-func truncateWAL(c *conn) error {
-	_, err := c.integers("PRAGMA wal_checkpoint(TRUNCATE)")
-	return err
 }
 
 // maintain compacts what has grown older than the retention, and looks after a store that was not closed properly.

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 )
+
+// busyTimeout is how long an operation waits for another program, such as the sqlite3 shell, to give up a lock.
+const busyTimeout = 5 * time.Second
 
 // conn is one connection to SQLite. It and its statements belong to one goroutine at a time.
 type conn struct {
@@ -20,7 +24,7 @@ func connect(path string, cacheBytes int64, readOnly bool) (*conn, error) {
 	query := url.Values{
 		"mode":          {"rw"},
 		"_mutex":        {"no"},
-		"_busy_timeout": {"5000"},
+		"_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())},
 		"_synchronous":  {"FULL"},
 		"_cache_size":   {fmt.Sprint(-max(cacheBytes>>10, 64))},
 	}

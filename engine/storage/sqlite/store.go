@@ -17,11 +17,12 @@ type Store struct {
 	path    string
 	options Options
 
-	lock    *os.File
-	writer  *writer
-	readers *readers
-	hub     *hub
-	alarm   *alarm
+	lock         *os.File
+	writer       *writer
+	readers      *readers
+	checkpointer *checkpointer
+	hub          *hub
+	alarm        *alarm
 
 	// revision is the newest revision anybody has been shown; it may run ahead of the hub by what a reader saw in the
 	// database before the writer came to publish it.
@@ -76,6 +77,7 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	s.readers = newReaders(s.path, s.options.Readers, s.options.CacheBytes/2, s.closing, s.saw)
+	s.checkpointer = newCheckpointer(s)
 	if s.writer, err = newWriter(s); err != nil {
 		return err
 	}
@@ -97,6 +99,7 @@ func (s *Store) open() (err error) {
 // start begins the goroutines that Close waits for.
 func (s *Store) start(unclean bool) {
 	s.background.Go(s.writer.run)
+	s.background.Go(s.checkpointer.run)
 	s.background.Go(s.hub.reportProgress)
 	s.background.Go(s.expire)
 	s.background.Go(func() { s.maintain(unclean) })
@@ -183,6 +186,9 @@ func (s *Store) release() error {
 	var failures []error
 	if s.readers != nil {
 		failures = append(failures, s.readers.close())
+	}
+	if s.checkpointer != nil {
+		failures = append(failures, s.checkpointer.close())
 	}
 	if s.writer != nil {
 		failures = append(failures, s.writer.close())

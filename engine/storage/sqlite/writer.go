@@ -121,6 +121,7 @@ type writer struct {
 	store    *Store
 	conn     *conn
 	revision int64 // of the last commit
+	walPages int   // written since the WAL began, about
 
 	requests chan *request
 	jobs     chan job
@@ -155,6 +156,10 @@ func newWriter(s *Store) (*writer, error) {
 
 func (w *writer) prepare() error {
 	if err := prepareSchema(w.conn, w.store.path); err != nil {
+		return err
+	}
+	err := w.conn.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d", writerCheckpointPages, walKept))
+	if err != nil {
 		return err
 	}
 	return w.conn.prepareAll(map[**stmt]string{
@@ -283,6 +288,7 @@ func (w *writer) publish(events []storage.Event) {
 	for _, e := range events {
 		w.store.alarm.consider(e)
 	}
+	w.grew(events)
 }
 
 // commitGroup is one transaction. A comparison that fails concerns its own write only; an error of SQLite undoes the group.
