@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +29,7 @@ type Options struct {
 	DataDir string
 	// Flags are added to the command line of serve, after --data-dir and --listen.
 	Flags []string
-	// Env is added to this process's environment.
+	// Env is added to this process's environment, of which the server gets all but the variables that would configure it.
 	Env []string
 	// Patience is how long to wait for the server to be ready. Default: a minute.
 	Patience time.Duration
@@ -64,7 +66,7 @@ func Launch(ctx context.Context, options Options) (*Process, error) {
 	}
 	args := append([]string{"serve", "--data-dir", options.DataDir, "--listen", "127.0.0.1:0"}, options.Flags...)
 	p := &Process{options: options, command: exec.Command(options.Binary, args...), exited: make(chan struct{})}
-	p.command.Env = append(os.Environ(), options.Env...)
+	p.command.Env = append(environ(), options.Env...)
 	p.command.Stdout, p.command.Stderr = &p.log, &p.log
 	p.command.SysProcAttr = endWithParent()
 	p.started = time.Now()
@@ -76,6 +78,11 @@ func Launch(ctx context.Context, options Options) (*Process, error) {
 		p.failure = p.command.Wait()
 	}()
 	return p, nil
+}
+
+// environ is this process's environment without gatehouse's settings: the machine's own are not what is tested.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(setting string) bool { return strings.HasPrefix(setting, "GATEHOUSE_") })
 }
 
 // PID is the process id.
@@ -125,16 +132,15 @@ func (p *Process) Terminate() error {
 // code 0, or takes too long.
 func (p *Process) Stop() error {
 	if err := p.Terminate(); err != nil {
-		return fmt.Errorf("%w\n%s", err, p.Log())
+		return err
 	}
 	select {
 	case <-p.exited:
 	case <-time.After(stopGrace):
-		late := fmt.Errorf("stop the server: still there %s after SIGTERM\n%s", stopGrace, p.Log())
-		return errors.Join(late, p.Kill())
+		return errors.Join(fmt.Errorf("stop the server: still there %s after SIGTERM", stopGrace), p.Kill())
 	}
 	if p.failure != nil {
-		return fmt.Errorf("stop the server: %w\n%s", p.failure, p.Log())
+		return fmt.Errorf("stop the server: %w", p.failure)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type hopeless struct{ error }
 
 func (h hopeless) Unwrap() error { return h.error }
 
-// WaitReady waits until /readyz answers 200. The error has the server's log.
+// WaitReady waits until /readyz answers 200.
 func (p *Process) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Patience)
 	defer cancel()
@@ -63,7 +63,7 @@ func (p *Process) WaitReady(ctx context.Context) error {
 		client.CloseIdleConnections()
 	}
 	if err != nil {
-		return fmt.Errorf("wait for the server to be ready: %w\n%s", err, p.Log())
+		return fmt.Errorf("wait for the server to be ready: %w; Log tells more", err)
 	}
 	return nil
 }
