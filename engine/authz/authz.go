@@ -3,12 +3,13 @@
 package authz
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
-	"k8s.io/apiserver/pkg/authorization/path"
 	"k8s.io/apiserver/pkg/authorization/union"
 )
 
@@ -20,17 +21,23 @@ type Chain struct {
 
 // New builds the chain: system:masters may do everything, anyone may read openPaths, nobody may do anything else.
 func New(openPaths []string) (Chain, error) {
-	paths, err := path.NewAuthorizer(openPaths)
-	if err != nil {
-		return Chain{}, fmt.Errorf("authorize paths %q: %w", openPaths, err)
-	}
 	privileged := authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)
 	chain, err := union.New(
 		union.NamedAuthorizer{AuthorizerName: "privileged-groups", Authorizer: privileged},
-		union.NamedAuthorizer{AuthorizerName: "paths", Authorizer: paths},
+		union.NamedAuthorizer{AuthorizerName: "paths", Authorizer: readable(openPaths)},
 	)
 	if err != nil {
 		return Chain{}, fmt.Errorf("chain authorizers: %w", err)
 	}
 	return Chain{Authorizer: chain, RuleResolver: union.NewRuleResolvers()}, nil
+}
+
+// readable lets anyone get the paths, as upstream's role system:public-info-viewer does.
+func readable(paths []string) authorizer.Authorizer {
+	return authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+		if !a.IsResourceRequest() && a.GetVerb() == "get" && slices.Contains(paths, a.GetPath()) {
+			return authorizer.DecisionAllow, "", nil
+		}
+		return authorizer.DecisionNoOpinion, "", nil
+	})
 }

@@ -95,8 +95,12 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.loop(func() { deletion.Run(ctx, namespaceWorkers) })
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
+	ours := bootstrap(client)
 	for _, hook := range config.Hooks {
 		l.once(hook.Name, func() error {
+			if ensure, ok := ours[hook.Name]; ok {
+				return ensure(ctx)
+			}
 			return hook.Run(genericapiserver.PostStartHookContext{LoopbackClientConfig: config.Loopback, Context: ctx})
 		})
 	}

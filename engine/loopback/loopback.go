@@ -54,11 +54,15 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if handler == nil {
 		return nil, fmt.Errorf("%s %s: %w", request.Method, request.URL.Path, ErrNotServing)
 	}
-	ctx, cancel := context.WithCancel(request.Context())
+	// The request lives no longer than its client's context but has none of its values: what is known of a request that it
+	// is made for (who asks, what is audited) is not true of it.
+	ctx, cancel := context.WithCancel(context.Background())
+	release := context.AfterFunc(request.Context(), cancel)
 	reader, writer := io.Pipe()
 	w := &responseWriter{header: http.Header{}, body: writer, started: make(chan struct{})}
 	go func() {
 		defer cancel()
+		defer release()
 		defer w.finish()
 		defer func() {
 			// The handler recovers its own panics; one that still arrives here (http.ErrAbortHandler) ends the stream, not the process.

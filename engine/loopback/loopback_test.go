@@ -59,6 +59,24 @@ func TestHandlerSeesTheRequestAsAServerWould(t *testing.T) {
 	}
 }
 
+func TestHandlerSeesNothingOfTheContextThatTheRequestIsMadeIn(t *testing.T) {
+	type key struct{}
+	seen := make(chan any, 1)
+	client := serving(func(w http.ResponseWriter, r *http.Request) { seen <- r.Context().Value(key{}) })
+	request, err := http.NewRequestWithContext(context.WithValue(t.Context(), key{}, "outer"), "GET", "https://anything/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if value := <-seen; value != nil {
+		t.Errorf("the handler saw %v", value)
+	}
+}
+
 func TestResponseArrivesWhileItIsWritten(t *testing.T) {
 	next := make(chan string)
 	client := serving(func(w http.ResponseWriter, r *http.Request) {
