@@ -19,11 +19,11 @@ import (
 
 // commands are what scripts can say besides what testscript knows. [!] means that ! before it turns it round.
 //
-//	start [FLAG...]             start the server on $DATA, wait until it is ready; KUBECONFIG leads to it
-//	stop                        end it with SIGTERM, wait; its exit code must be 0
-//	terminate                   send it SIGTERM and go on
-//	kill                        end it with SIGKILL, wait
-//	logs                        make what it has printed the standard output
+//	server start [FLAG...]      start the server on $DATA, wait until it is ready; KUBECONFIG leads to it
+//	server stop                 end it with SIGTERM, wait; its exit code must be 0
+//	server terminate            send it SIGTERM and go on
+//	server kill                 end it with SIGKILL, wait
+//	server logs                 make what it has printed the standard output
 //	[!] gatehouse ARG...        run the binary to its end
 //	[!] kubectl ARG...          run kubectl to its end
 //	save FILE PROGRAM ARG...    run it to its end, which must be a success, with its standard output going to FILE
@@ -35,11 +35,7 @@ import (
 //	uncovered                   print the kinds that can be created, but have no manifest
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"start":      start,
-		"stop":       affirmative(func(s *script) error { return s.server.Stop() }),
-		"terminate":  affirmative(func(s *script) error { return s.server.Terminate() }),
-		"kill":       affirmative(func(s *script) error { return s.server.Kill() }),
-		"logs":       logs,
+		"server":     server,
 		"gatehouse":  program("gatehouse"),
 		"kubectl":    program("kubectl"),
 		"save":       save,
@@ -98,44 +94,44 @@ func (s *script) inspect(t testing.TB) {
 	}
 }
 
-// affirmative is a command about the server that has neither arguments nor a negation.
-func affirmative(do func(*script) error) func(*testscript.TestScript, bool, []string) {
-	return func(ts *testscript.TestScript, neg bool, args []string) {
-		if neg || len(args) > 0 {
-			ts.Fatalf("this command takes no arguments and no !")
-		}
-		if of(ts).server == nil {
-			ts.Fatalf("no server was started")
-		}
-		ts.Check(do(of(ts)))
+func server(ts *testscript.TestScript, neg bool, args []string) {
+	s := of(ts)
+	switch {
+	case neg || len(args) == 0:
+		ts.Fatalf("usage: server start|stop|terminate|kill|logs; what fails to start is run with: ! gatehouse serve")
+	case args[0] == "start":
+		ts.Check(s.start(args[1:]))
+	case s.server == nil:
+		ts.Fatalf("no server was started")
+	case args[0] == "stop":
+		ts.Check(s.server.Stop())
+	case args[0] == "terminate":
+		ts.Check(s.server.Terminate())
+	case args[0] == "kill":
+		ts.Check(s.server.Kill())
+	case args[0] == "logs":
+		_, err := fmt.Fprint(ts.Stdout(), s.server.Log())
+		ts.Check(err)
+	default:
+		ts.Fatalf("server cannot %s", args[0])
 	}
 }
 
-func start(ts *testscript.TestScript, neg bool, args []string) {
-	s := of(ts)
-	if neg {
-		ts.Fatalf("what fails to start is run with: ! gatehouse serve")
-	}
+// start runs the server with flags. A run before it must be over.
+func (s *script) start(flags []string) error {
 	if s.server != nil {
-		// The last run is over, or this one must not begin.
 		if found := s.server.Log().Alarms(); len(found) > 0 {
-			ts.Fatalf("the server printed what it never may: %q", found)
+			return fmt.Errorf("the server printed what it never may: %q", found)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	server, err := harness.Launch(ctx, harness.Options{Binary: s.binary, DataDir: s.dataDir, Flags: args, Patience: patience})
-	ts.Check(err)
-	s.server = server
-	ts.Check(server.WaitReady(ctx))
-}
-
-func logs(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 || of(ts).server == nil {
-		ts.Fatalf("usage: logs, after start")
+	process, err := harness.Launch(ctx, harness.Options{Binary: s.binary, DataDir: s.dataDir, Flags: flags, Patience: patience})
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprint(ts.Stdout(), of(ts).server.Log())
-	ts.Check(err)
+	s.server = process
+	return process.WaitReady(ctx)
 }
 
 // program runs a program to its end, which must be a success or, with !, a failure.

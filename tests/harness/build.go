@@ -44,6 +44,9 @@ func Binary(ctx context.Context, variant Variant) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if variant == "" {
+		variant = Plain
+	}
 	var flags []string
 	if variant == Race || os.Getenv(raceVariable) != "" {
 		variant, flags = Race, []string{"-race"}
