@@ -17,6 +17,9 @@ const busyTimeout = 5 * time.Second
 // conn is one connection to SQLite. It and its statements belong to one goroutine at a time.
 type conn struct {
 	db *sqlite3.SQLiteConn
+	// kept are the prepared statements. A connection that is closed before they are lives on inside SQLite, and the WAL of the
+	// last one is not copied back.
+	kept []*stmt
 }
 
 // connect opens the database at an absolute path, which must exist. cacheBytes bounds its page cache.
@@ -39,7 +42,13 @@ func connect(path string, cacheBytes int64, readOnly bool) (*conn, error) {
 	return &conn{db: db.(*sqlite3.SQLiteConn)}, nil
 }
 
-func (c *conn) close() error { return c.db.Close() }
+func (c *conn) close() error {
+	var failures []error
+	for _, s := range c.kept {
+		failures = append(failures, s.close())
+	}
+	return errors.Join(append(failures, c.db.Close())...)
+}
 
 // exec runs statements that are not worth preparing.
 func (c *conn) exec(sql string) error {
@@ -95,6 +104,7 @@ func (c *conn) prepareAll(wanted map[**stmt]string) error {
 			return err
 		}
 		*target = s
+		c.kept = append(c.kept, s)
 	}
 	return nil
 }
