@@ -1,0 +1,107 @@
+package plugins
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	admissionv1 "k8s.io/api/admission/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	kjson "sigs.k8s.io/json"
+
+	"gatehouse/plugins/sandbox"
+)
+
+// maxPatchOperations is what upstream allows a client's JSON patch.
+const maxPatchOperations = 10_000
+
+// verdict is a guest's answer, understood.
+type verdict struct {
+	*admissionv1.AdmissionResponse
+	patch jsonpatch.Patch // nil for none
+}
+
+// parseAnswer reads the AdmissionReview a guest answers, as strictly as upstream reads a webhook's. An answer that is a
+// failed Status is the guest saying that it cannot decide. The verdict holds nothing of data. Every error is a
+// *sandbox.Fault.
+func parseAnswer(data []byte, uid types.UID) (verdict, error) {
+	// Both kinds of answer at once: no field means one thing in a review and another in a Status.
+	var answer struct {
+		metav1.TypeMeta `json:",inline"`
+		Response        *admissionv1.AdmissionResponse `json:"response"`
+		Status          string                         `json:"status"`
+		Message         string                         `json:"message"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &answer); err != nil {
+		return verdict{}, sandbox.Garbledf("its answer is no AdmissionReview: %s", oneLine(err))
+	}
+	switch {
+	case answer.Kind == "Status" && answer.APIVersion == "v1" && answer.Status == metav1.StatusFailure:
+		return verdict{}, &sandbox.Fault{Kind: sandbox.Refused, Cause: "it says: " + oneLine(errors.New(answer.Message))}
+	case answer.TypeMeta != reviewType():
+		return verdict{}, sandbox.Garbledf("its answer is no AdmissionReview admission.k8s.io/v1: its kind is %q, its apiVersion %q",
+			answer.Kind, answer.APIVersion)
+	case answer.Response == nil:
+		return verdict{}, sandbox.Garbledf("its answer has no response")
+	case answer.Response.UID != uid:
+		return verdict{}, sandbox.Garbledf("its answer has the uid %q, the request has %q", answer.Response.UID, uid)
+	}
+	patch, err := parsePatch(answer.Response)
+	return verdict{AdmissionResponse: answer.Response, patch: patch}, err
+}
+
+func parsePatch(response *admissionv1.AdmissionResponse) (jsonpatch.Patch, error) {
+	switch {
+	case len(response.Patch) == 0 && response.PatchType == nil:
+		return nil, nil
+	case response.PatchType == nil:
+		return nil, sandbox.Garbledf("its answer has a patch but no patchType")
+	case len(response.Patch) == 0:
+		return nil, sandbox.Garbledf("its answer has a patchType but no patch")
+	case *response.PatchType != admissionv1.PatchTypeJSONPatch:
+		return nil, sandbox.Garbledf("its answer has a patch of the type %q, only JSONPatch is known", *response.PatchType)
+	}
+	patch, err := jsonpatch.DecodePatch(response.Patch)
+	if err != nil {
+		return nil, sandbox.Garbledf("its patch is no JSON patch: %s", oneLine(err))
+	}
+	if len(patch) > maxPatchOperations {
+		return nil, sandbox.Garbledf("its patch has %d operations, at most %d are allowed", len(patch), maxPatchOperations)
+	}
+	return patch, nil
+}
+
+// limitCopies sets the library's limit on what a patch's copy operations may add, unless it has been set, as upstream's
+// server does: a dozen bytes of patch could otherwise double an object thirty times over.
+func limitCopies() {
+	const maxCopies = 3 << 20 // the size of the largest request
+	atomic.CompareAndSwapInt64(&jsonpatch.AccumulatedCopySizeLimit, 0, maxCopies)
+}
+
+// denial is the Status of a request that a plugin has denied, in the words upstream has for webhooks.
+func denial(plugin string, result *metav1.Status) *apierrors.StatusError {
+	status := metav1.Status{}
+	if result != nil {
+		status = *result
+	}
+	if status.Code < http.StatusBadRequest {
+		status.Code = http.StatusBadRequest
+	}
+	if status.Status == "" || status.Status == metav1.StatusSuccess {
+		status.Status = metav1.StatusFailure
+	}
+	by := fmt.Sprintf("admission plugin %q denied the request", plugin)
+	switch {
+	case status.Message != "":
+		status.Message = by + ": " + status.Message
+	case status.Reason != "":
+		status.Message = by + ": " + string(status.Reason)
+	default:
+		status.Message = by + " without explanation"
+	}
+	return &apierrors.StatusError{ErrStatus: status}
+}

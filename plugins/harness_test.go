@@ -1,0 +1,246 @@
+package plugins_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/apis/core"
+	_ "k8s.io/kubernetes/pkg/apis/core/install"
+
+	"gatehouse/plugins"
+	"gatehouse/plugins/internal/guesttest"
+	"gatehouse/plugins/sandbox"
+)
+
+// host is a set of plugins over a folder of its own.
+type host struct {
+	*plugins.Set
+	t   *testing.T
+	dir string
+	log *safeBuffer
+}
+
+// safeBuffer is a log that several goroutines write.
+type safeBuffer struct {
+	mu sync.Mutex // guards b
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// files are what a plugin folder holds, by name.
+type files map[string]string
+
+// calm are limits that only guests which never end can exceed.
+func calm() sandbox.Limits {
+	return sandbox.Limits{Memory: 4 << 20, Deadline: time.Minute, Start: time.Minute, Output: 1 << 20, Instances: 2}
+}
+
+// open starts a host over a new folder with those files and waits until they are loaded.
+func open(t *testing.T, content files, change ...func(*plugins.Options)) *host {
+	t.Helper()
+	h := &host{t: t, dir: t.TempDir(), log: &safeBuffer{}}
+	h.write(content)
+	options := plugins.Options{
+		Dir:      h.dir,
+		Logger:   slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Limits:   calm(),
+		LoadWait: time.Minute,
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	var err error
+	if h.Set, err = plugins.Open(t.Context(), options); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	t.Cleanup(func() { once.Do(h.Close) })
+	if err := h.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// write puts files into the folder as a careful user does, at once; an empty content removes the file.
+func (h *host) write(content files) {
+	h.t.Helper()
+	for name, text := range content {
+		path := filepath.Join(h.dir, name)
+		if text == "" {
+			if err := os.Remove(path); err != nil {
+				h.t.Fatal(err)
+			}
+			continue
+		}
+		temporary := filepath.Join(h.dir, "."+name)
+		if err := os.WriteFile(temporary, []byte(text), 0o600); err != nil {
+			h.t.Fatal(err)
+		}
+		if err := os.Rename(temporary, path); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// sync waits until what is in the folder has been loaded.
+func (h *host) sync() {
+	h.t.Helper()
+	if err := h.Sync(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// only returns the status of the one plugin there is.
+func (h *host) only() plugins.Status {
+	h.t.Helper()
+	list := h.List()
+	if len(list) != 1 {
+		h.t.Fatalf("there are %d plugins, want one", len(list))
+	}
+	return list[0]
+}
+
+// script is the files of a plugin that answers every review with response, a JSON object that may contain $uid.
+func script(t testing.TB, name, response, extra string) files {
+	return scriptWhole(t, name, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":`+response+`}`, extra)
+}
+
+// scriptWhole is script for a whole answer.
+func scriptWhole(t testing.TB, name, answer, extra string) files {
+	answer = strings.ReplaceAll(answer, "$uid", strings.Repeat("0", 36))
+	return files{
+		name + ".wasm": string(guesttest.Read(t, "script")),
+		name + ".yaml": "settings: " + answer + "\n" + extra,
+	}
+}
+
+// merge is all files together.
+func merge(all ...files) files {
+	merged := files{}
+	for _, some := range all {
+		for name, text := range some {
+			merged[name] = text
+		}
+	}
+	return merged
+}
+
+// write requests, in the server's internal version as the engine makes them.
+
+func newPod(labels map[string]string) *core.Pod {
+	return &core.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default", Labels: labels},
+		Spec:       core.PodSpec{Containers: []core.Container{{Name: "c", Image: "nginx"}}},
+	}
+}
+
+func pods() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+}
+
+func podKind() schema.GroupVersionKind { return schema.GroupVersionKind{Version: "v1", Kind: "Pod"} }
+
+// creation is the creation of pod; it may be nil only for what never looks at it.
+func creation(pod *core.Pod) admission.Attributes {
+	return admission.NewAttributesRecord(pod, nil, podKind(), "default", "web", pods(), "", admission.Create,
+		&metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "jane", Groups: []string{"devs"}})
+}
+
+// deletion is the deletion of pod.
+func deletion(pod *core.Pod) admission.Attributes {
+	return admission.NewAttributesRecord(nil, pod, podKind(), "default", "web", pods(), "", admission.Delete,
+		&metav1.DeleteOptions{}, false, &user.DefaultInfo{Name: "jane"})
+}
+
+func objects() admission.ObjectInterfaces {
+	return admission.NewObjectInterfacesFromScheme(legacyscheme.Scheme)
+}
+
+// admit takes a write through both phases, as the server does.
+func (h *host) admit(ctx context.Context, a admission.Attributes) error {
+	return through(ctx, h.Set, a, objects())
+}
+
+func through(ctx context.Context, set *plugins.Set, a admission.Attributes, o admission.ObjectInterfaces) error {
+	chain := admission.NewChainHandler(set.Admission())
+	if err := chain.Admit(ctx, a, o); err != nil {
+		return err
+	}
+	return chain.Validate(ctx, a, o)
+}
+
+// message is what a client sees of an error, with its code and reason.
+func message(err error) string {
+	if err == nil {
+		return "allowed"
+	}
+	status, ok := err.(apierrors.APIStatus)
+	if !ok {
+		return fmt.Sprintf("no status: %v", err)
+	}
+	return fmt.Sprintf("%d %s: %s", status.Status().Code, status.Status().Reason, status.Status().Message)
+}
+
+// warnings records what a client is warned of.
+type warnings struct{ texts []string }
+
+func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) }
+
+func (w *warnings) context(ctx context.Context) context.Context {
+	return warning.WithWarningRecorder(ctx, w)
+}
+
+// annotated keeps the audit annotations that are added to a request.
+type annotated struct {
+	admission.Attributes
+	annotations map[string]string
+}
+
+func (a *annotated) AddAnnotation(key, value string) error {
+	if err := a.Attributes.AddAnnotation(key, value); err != nil {
+		return err
+	}
+	if a.annotations == nil {
+		a.annotations = map[string]string{}
+	}
+	a.annotations[key] = value
+	return nil
+}
+
+// writeRaw writes a file that may be empty.
+func (h *host) writeRaw(name string, content []byte) {
+	h.t.Helper()
+	if err := os.WriteFile(filepath.Join(h.dir, name), content, 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// contextOver is a context whose deadline is as good as reached.
+func contextOver() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 10*time.Millisecond)
+}

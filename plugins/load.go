@@ -1,0 +1,266 @@
+package plugins
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"gatehouse/plugins/sandbox"
+)
+
+const (
+	moduleSuffix   = ".wasm"
+	manifestSuffix = ".yaml"
+
+	maxModule   = 64 << 20
+	maxManifest = 1 << 20
+	// maxPluginName leaves a plugin's name room in labels and annotation keys.
+	maxPluginName = 63
+	// compileTime bounds one load; the largest Go guests take some seconds.
+	compileTime = 2 * time.Minute
+)
+
+// source is what a plugin's files held when they were read.
+type source struct {
+	wasm []byte
+	// digest identifies the module's bytes, revision these and the manifest's.
+	digest, revision string
+	manifest         *manifest
+}
+
+// newPlugin gives the plugin called name a state from what can be told without compiling.
+func newPlugin(dir, name string) *plugin {
+	p := &plugin{name: name}
+	m, err := readManifest(dir, name)
+	if err != nil {
+		m = unknownManifest() // the load will find the same, and say so
+	}
+	p.state.Store(&state{manifest: m, loaded: make(chan struct{})})
+	return p
+}
+
+// load brings a plugin up to its files until they no longer change. It runs on a goroutine of its own, one per plugin.
+func (s *Set) load(p *plugin) {
+	for {
+		select {
+		case s.compiling <- struct{}{}:
+			s.loadOnce(p)
+			<-s.compiling
+		case <-s.ctx.Done():
+		}
+		if !p.done() || s.ctx.Err() != nil {
+			break
+		}
+	}
+	s.announce()
+}
+
+func (s *Set) loadOnce(p *plugin) {
+	ctx, cancel := context.WithTimeoutCause(s.ctx, compileTime, fmt.Errorf("compiling took longer than %s", compileTime))
+	defer cancel()
+	if !p.begin(cancel) {
+		return
+	}
+	old := p.state.Load()
+	began := time.Now()
+	src, err := readSource(s.options.Dir, p.name)
+	if err == nil && old.module != nil && src.revision == old.revision {
+		if old.fault != nil { // a broken version has been taken back
+			s.publish(p, old.with(nil))
+		}
+		return
+	}
+	var module *sandbox.Module
+	if err == nil {
+		module, err = s.compile(ctx, p.name, src)
+	}
+	if errors.Is(err, context.Canceled) {
+		return // the file has gone, or the server is going
+	}
+	if err != nil {
+		s.refuse(p, old, src, err)
+		return
+	}
+	s.publish(p, &state{manifest: src.manifest, module: module, digest: src.digest, revision: src.revision, since: time.Now()})
+	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", module.Roles(),
+		"took", time.Since(began).Round(time.Millisecond))
+}
+
+// refuse publishes that the newest files do not serve, and why.
+func (s *Set) refuse(p *plugin, old *state, src source, err error) {
+	log := s.options.Logger.With("plugin", p.name, "file", filepath.Join(s.options.Dir, p.name+moduleSuffix), "cause", err)
+	if old.module != nil {
+		log.Error("plugin's new version is broken, the old one serves on: repair the file", "revision", old.revision)
+		s.publish(p, old.with(err))
+		return
+	}
+	m := src.manifest
+	if m == nil {
+		m = unknownManifest()
+	}
+	if m.FailurePolicy == ignore {
+		log.Error("plugin is broken and does not take part: repair or remove the file")
+	} else {
+		log.Error("plugin is broken, what concerns it is denied: repair or remove the file")
+	}
+	s.publish(p, &state{manifest: m, digest: src.digest, fault: err})
+}
+
+// publish shows a state to requests and lets what it replaces finish.
+func (s *Set) publish(p *plugin, next *state) {
+	if retired := p.publish(next); retired != nil {
+		s.retire(retired)
+	}
+	s.announce()
+}
+
+// retire closes a module once the requests it works on are done.
+func (s *Set) retire(m *sandbox.Module) {
+	s.background.Add(1)
+	go func() {
+		defer s.background.Done()
+		m.Close()
+	}()
+}
+
+// compile makes a module that serves out of what was read.
+func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Module, error) {
+	options := sandbox.Options{
+		Limits:     src.manifest.limits().Or(s.options.Limits),
+		Settings:   src.manifest.Settings,
+		Logger:     s.options.Logger.With("plugin", name, "revision", src.revision),
+		Operations: s.options.Operations,
+	}
+	if s.options.CacheDir != "" {
+		options.CacheDir = filepath.Join(s.options.CacheDir, src.digest)
+	}
+	module, err := sandbox.Load(ctx, src.wasm, options)
+	if err != nil {
+		return nil, err
+	}
+	for _, role := range module.Roles() {
+		if role != sandbox.Admit {
+			module.Close()
+			return nil, fmt.Errorf("it plays the role %s, which this server cannot give it yet: only admit is asked", role)
+		}
+	}
+	return module, nil
+}
+
+// readSource reads a plugin's files. The manifest is there even when the module cannot be read.
+func readSource(dir, name string) (source, error) {
+	m, err := readManifest(dir, name)
+	if err != nil {
+		return source{}, err
+	}
+	src := source{manifest: m}
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 || len(name) > maxPluginName {
+		return src, fmt.Errorf("the file's name is no plugin's name: rename it to at most %d lower case letters, digits, - and .",
+			maxPluginName)
+	}
+	if src.wasm, err = readFile(filepath.Join(dir, name+moduleSuffix), maxModule); err != nil {
+		return src, err
+	}
+	raw, err := readFile(filepath.Join(dir, name+manifestSuffix), maxManifest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return src, err
+	}
+	digest := sha256.Sum256(src.wasm)
+	revision := sha256.New()
+	revision.Write(digest[:])
+	revision.Write(raw)
+	src.digest = hex.EncodeToString(digest[:16])
+	src.revision = hex.EncodeToString(revision.Sum(nil)[:6])
+	return src, nil
+}
+
+// readManifest reads name.yaml; without the file it is one of defaults. An error names the file.
+func readManifest(dir, name string) (*manifest, error) {
+	file := name + manifestSuffix
+	data, err := readFile(filepath.Join(dir, file), maxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(dir, name+".yml")); err == nil {
+			return nil, fmt.Errorf("%s.yml would be overlooked: rename it to %s", name, file)
+		}
+		return parseManifest(nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return m, nil
+}
+
+// readFile reads a regular file of at most limit bytes. Its errors say no more of the path than the file's name.
+func readFile(path string, limit int64) ([]byte, error) {
+	name := filepath.Base(path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", name, pathless(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", name, pathless(err))
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", name, pathless(err))
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is larger than %d MiB", name, limit>>20)
+	}
+	return data, nil
+}
+
+// pathless takes the path out of an error that a client may get to see.
+func pathless(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// pruneCache removes the compiled code of modules that are no longer in the folder.
+func (s *Set) pruneCache() {
+	if s.options.CacheDir == "" {
+		return
+	}
+	used := map[string]bool{}
+	for _, p := range s.plugins() {
+		used[p.state.Load().digest] = true
+	}
+	entries, err := os.ReadDir(s.options.CacheDir)
+	if err != nil {
+		return // not made yet
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); isDigest(name) && !used[name] {
+			if err := os.RemoveAll(filepath.Join(s.options.CacheDir, name)); err != nil {
+				s.options.Logger.Warn("cannot remove what a plugin left in the compile cache", "cause", err)
+			}
+		}
+	}
+}
+
+// isDigest keeps pruneCache's hands off anything that is not the cache's.
+func isDigest(name string) bool {
+	return len(name) == 32 && strings.Trim(name, "0123456789abcdef") == ""
+}

@@ -1,0 +1,168 @@
+package plugins
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/plugins/sandbox"
+)
+
+// plugin is one name in the folder, from its file's coming to its going.
+type plugin struct {
+	name string
+	// state is what requests see; loading replaces it as a whole.
+	state atomic.Pointer[state]
+
+	mu sync.Mutex // guards what follows, and that nothing is published after the file has gone
+	// loading is set while a goroutine loads; again when the files have changed since it read them.
+	loading, again bool
+	// gone is set when the file has been removed.
+	gone bool
+	// stop ends a load whose file has gone; nil when none is under way.
+	stop func()
+}
+
+// state is a plugin at one moment. It does not change.
+type state struct {
+	// manifest says which requests concern the plugin. It is never nil.
+	manifest *manifest
+	// module serves, made from the files whose revision this is; nil and "" when there is none that could.
+	module   *sandbox.Module
+	revision string
+	since    time.Time
+	// digest identifies the bytes of the module that serves, or that was refused; "" when none could be read.
+	digest string
+	// fault is why the newest files do not serve; nil when they do, or are still being loaded.
+	fault error
+	// loaded is closed once the first load has ended; requests that come before wait for it.
+	loaded chan struct{}
+}
+
+// pending reports whether the first load is still under way.
+func (s *state) pending() bool { return s.module == nil && s.fault == nil }
+
+// with is the state with another fault.
+func (s *state) with(fault error) *state {
+	changed := *s
+	changed.fault = fault
+	return &changed
+}
+
+// want asks for the plugin's files to be loaded and reports whether the caller has to do it: otherwise the goroutine that is
+// at it will once more.
+func (p *plugin) want() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.loading {
+		p.again = true
+		return false
+	}
+	p.loading = true
+	return true
+}
+
+// done ends a load and reports whether the files have changed meanwhile, so that another must follow.
+func (p *plugin) done() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again := p.again && !p.gone
+	p.again, p.loading = false, again
+	return again
+}
+
+// busy reports whether a load is under way.
+func (p *plugin) busy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loading
+}
+
+// publish makes s the plugin's state and returns the module that it replaces, if any. When the file has gone s is not
+// published, and what it would have served is returned.
+func (p *plugin) publish(s *state) (retired *sandbox.Module) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.state.Load()
+	if p.gone {
+		if s.module != old.module {
+			return s.module
+		}
+		return nil
+	}
+	p.state.Store(s)
+	if old.pending() && !s.pending() {
+		close(old.loaded)
+	}
+	if old.module != s.module {
+		return old.module
+	}
+	return nil
+}
+
+// remove marks the file as gone, stops a load and returns the module that served.
+func (p *plugin) remove() *sandbox.Module {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+	if p.stop != nil {
+		p.stop()
+	}
+	return p.state.Load().module
+}
+
+// begin notes how a load can be stopped. It reports false when the file has gone.
+func (p *plugin) begin(stop func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop = stop
+	return !p.gone
+}
+
+// State says in a word how a plugin is.
+type State string
+
+const (
+	// Loading: the first load is under way; requests that concern the plugin wait.
+	Loading State = "Loading"
+	// Serving: the newest files serve.
+	Serving State = "Serving"
+	// Stale: the newest files are broken, the last good revision serves.
+	Stale State = "Stale"
+	// Broken: nothing serves; requests that concern the plugin are denied unless its failurePolicy is Ignore.
+	Broken State = "Broken"
+)
+
+// Status is what can be told about a plugin.
+type Status struct {
+	Name        string
+	Description string
+	State       State
+	// Revision identifies the content of the files that serve; empty when none do.
+	Revision string
+	// Since is when that revision began to serve.
+	Since time.Time
+	// Roles are the parts the serving revision plays.
+	Roles []sandbox.Role
+	// Fault is why the newest files do not serve; nil when they do.
+	Fault error
+}
+
+func (p *plugin) status() Status {
+	s := p.state.Load()
+	status := Status{Name: p.name, Description: s.manifest.Description, Revision: s.revision, Since: s.since, Fault: s.fault}
+	switch {
+	case s.pending():
+		status.State = Loading
+	case s.module == nil:
+		status.State = Broken
+	case s.fault != nil:
+		status.State = Stale
+	default:
+		status.State = Serving
+	}
+	if s.module != nil {
+		status.Roles = s.module.Roles()
+	}
+	return status
+}

@@ -1,0 +1,209 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+
+	"gatehouse/plugins/sandbox"
+)
+
+// Options say where plugins are and how they are run.
+type Options struct {
+	// Dir is the folder; it must exist.
+	Dir string
+	// CacheDir keeps compiled code between starts; it is made when needed. Empty compiles at each start. Its content is run
+	// as native code: it must be the server's alone.
+	CacheDir string
+	// Logger takes what the host and the guests have to say. Nil is slog's default.
+	Logger *slog.Logger
+	// Limits are those of plugins that do not set their own; zero fields are sandbox.DefaultLimits'.
+	Limits sandbox.Limits
+	// LoadWait is how long a request waits for a plugin whose first load is under way; 0 is ten seconds.
+	LoadWait time.Duration
+	// Operations are what guests can ask of the server by name. Each is open to every plugin.
+	Operations map[string]sandbox.Operation
+}
+
+// Set is the plugins of a folder. Its methods may be called from several goroutines.
+type Set struct {
+	options Options
+	exempt  []schema.GroupResource
+	ctx     context.Context // ends when the set is closed
+	cancel  context.CancelFunc
+
+	// members are the plugins in the order in which they are asked. Only the goroutine that follows the folder replaces it.
+	members atomic.Pointer[[]*plugin]
+	// compiling holds a token for each load at work, so that many files do not take all memory at once.
+	compiling chan struct{}
+	// syncs asks the goroutine that follows the folder to read it now; the channel sent is closed when it has.
+	syncs chan chan struct{}
+	// blind is set while the folder cannot be read, to say so once.
+	blind atomic.Bool
+	// background counts the goroutines: the one that follows the folder, loads, and modules that finish their requests.
+	background sync.WaitGroup
+
+	mu      sync.Mutex    // guards changed
+	changed chan struct{} // closed and replaced whenever a plugin's status changes
+}
+
+// Open reads the folder and begins to load what is in it, in the background: it returns before any module is compiled.
+// Close must be called; ctx only bounds the opening.
+func Open(ctx context.Context, options Options) (*Set, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	if options.LoadWait == 0 {
+		options.LoadWait = 10 * time.Second
+	}
+	options.Limits = options.Limits.Or(sandbox.DefaultLimits())
+	if info, err := os.Stat(options.Dir); err != nil {
+		return nil, fmt.Errorf("open plugin folder: %w: create it, or name another", err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("open plugin folder: %s is a file: name the folder that holds it", options.Dir)
+	}
+	limitCopies()
+	s := &Set{
+		options:   options,
+		exempt:    exemptResources(),
+		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		syncs:     make(chan chan struct{}),
+		changed:   make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.members.Store(&[]*plugin{})
+	f, err := openFolder(options.Dir)
+	if err != nil {
+		options.Logger.Warn("the system does not tell of changes in the plugin folder, reading it twice a second", "cause", err)
+	}
+	s.rescan(f)
+	if s.blind.Load() {
+		s.Close()
+		f.unwatch()
+		return nil, fmt.Errorf("open plugin folder: %s cannot be read: allow the server's user to", options.Dir)
+	}
+	s.background.Add(2)
+	go func() {
+		defer s.background.Done()
+		s.follow(f)
+	}()
+	go func() {
+		defer s.background.Done()
+		if s.Wait(s.ctx) == nil {
+			s.pruneCache()
+		}
+	}()
+	return s, nil
+}
+
+// Close stops following the folder, lets the requests under way finish, and frees everything. Requests that come later are
+// denied where a plugin would have been asked. It must be called once.
+func (s *Set) Close() {
+	s.cancel()
+	s.background.Wait()
+	for _, p := range s.plugins() {
+		if m := p.state.Load().module; m != nil {
+			m.Close()
+		}
+	}
+}
+
+// Admission is the member of the admission chain that asks the plugins, in the order of their names: those in their phase
+// mutate first, each seeing what the ones before it changed.
+func (s *Set) Admission() admission.Interface { return &gate{set: s} }
+
+// List returns every plugin's status, in the order in which they are asked.
+func (s *Set) List() []Status {
+	members := s.plugins()
+	list := make([]Status, len(members))
+	for i, p := range members {
+		list[i] = p.status()
+	}
+	return list
+}
+
+// Ready is nil when no plugin's first load is under way, and otherwise names those that are. A broken plugin does not keep
+// a server from being ready: it can still be read from, and repaired.
+func (s *Set) Ready() error {
+	var loading []string
+	for _, p := range s.plugins() {
+		if p.state.Load().pending() {
+			loading = append(loading, p.name)
+		}
+	}
+	if len(loading) > 0 {
+		return fmt.Errorf("loading plugins: %s", strings.Join(loading, ", "))
+	}
+	return nil
+}
+
+// Wait returns once Ready is nil, or ctx ends.
+func (s *Set) Wait(ctx context.Context) error {
+	return s.await(ctx, func() bool { return s.Ready() == nil })
+}
+
+// Sync reads the folder now and returns when every change found in it has been loaded or refused, or ctx ends.
+func (s *Set) Sync(ctx context.Context) error {
+	scanned := make(chan struct{})
+	select {
+	case s.syncs <- scanned:
+	case <-s.ctx.Done():
+		return errors.New("read the plugin folder: the set is closed")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	<-scanned
+	return s.await(ctx, func() bool {
+		for _, p := range s.plugins() {
+			if p.busy() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Changed returns a channel that is closed when any plugin's status next changes. Get it before looking at List.
+func (s *Set) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// announce tells those who wait on Changed.
+func (s *Set) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await returns once met is true, asking again after each change.
+func (s *Set) await(ctx context.Context, met func() bool) error {
+	for {
+		changed := s.Changed()
+		if met() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Set) plugins() []*plugin { return *s.members.Load() }

@@ -1,0 +1,3 @@
+module gatehouse/sdk/go
+
+go 1.24
