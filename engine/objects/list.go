@@ -198,7 +198,6 @@ func (l *listing) takeItem(ctx context.Context, item *storage.Item) error {
 		matched, _ = l.opts.Predicate.Matches(object)
 	}
 	if !matched {
-		slot.SetZero()
 		l.items.SetLen(n)
 		return err
 	}
@@ -209,7 +208,7 @@ func (l *listing) takeItem(ctx context.Context, item *storage.Item) error {
 }
 
 // objectAt is what to decode into for the given place in the list: usually that place itself, which saves a copy and an
-// allocation of every object.
+// allocation of every object. It is cleared of what an object that did not match may have left there.
 func (l *listing) objectAt(slot reflect.Value) runtime.Object {
 	if l.newItem != nil {
 		return l.newItem()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -189,6 +190,20 @@ func TestBookmarks(t *testing.T) {
 		}
 	})
 
+	t.Run("are not sent for the progress that others are notified of", func(t *testing.T) {
+		h := openOn(t, openDatabase(t, sqlite.Options{Retention: -1, ProgressInterval: time.Nanosecond}))
+		options := bookmarked(h.create(t, pod("first")))
+		w := watchPods(ctx, t, h, options)
+		options.ProgressNotify = true
+		notified := watchPods(ctx, t, h, options)
+		elsewhere := h.touch(ctx, t)
+		for revision := int64(0); revision < elsewhere; {
+			_, revision = expect(t, notified, watch.Bookmark)
+		}
+		h.create(t, pod("second"))
+		expect(t, w, watch.Added)
+	})
+
 	t.Run("leave no timer behind", func(t *testing.T) {
 		h, clock := clocked(t)
 		w := watchPods(ctx, t, h, bookmarked(h.create(t, pod("first"))))
@@ -198,6 +213,54 @@ func TestBookmarks(t *testing.T) {
 			t.Error("the timer of a stopped watch still runs")
 		}
 	})
+}
+
+func TestWatchOfOneKeySeesNoOther(t *testing.T) {
+	h := open(t)
+	options := bookmarked(h.create(t, pod("first")))
+	options.Predicate = apistorage.Everything
+	w, err := h.Watch(context.Background(), "/pods/ns/pod", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	for _, name := range []string{"pod-1", "po", "pod"} {
+		h.create(t, pod(name))
+	}
+	if object, _ := expect(t, w, watch.Added); object.Name != "pod" {
+		t.Errorf("the watch of pod tells of %s", object.Name)
+	}
+}
+
+// TestALongInitialStateShowsOneRevision has more objects than are read at once, and a client that is slow enough for a write
+// in between.
+func TestALongInitialStateShowsOneRevision(t *testing.T) {
+	h, ctx := open(t), context.Background()
+	const pods = 1200
+	var wait sync.WaitGroup
+	for worker := range 16 {
+		wait.Go(func() {
+			for i := worker; i < pods; i += 16 {
+				h.create(t, pod("pod-"+strconv.Itoa(i)))
+			}
+		})
+	}
+	wait.Wait()
+	options := bookmarked(&example.Pod{})
+	options.SendInitialEvents = ptr.To(true)
+	w := watchPods(ctx, t, h, options)
+	expect(t, w, watch.Added)
+	late := h.create(t, pod("zzz"))
+	for range pods - 1 {
+		expect(t, w, watch.Added)
+	}
+	end, revision := expect(t, w, watch.Bookmark)
+	if end.Annotations[metav1.InitialEventsAnnotationKey] != "true" || end.ResourceVersion == late.ResourceVersion {
+		t.Errorf("the bookmark after the initial state is at %d: %v", revision, end.Annotations)
+	}
+	if object, _ := expect(t, w, watch.Added); object.Name != "zzz" {
+		t.Errorf("after the initial state comes %s", object.Name)
+	}
 }
 
 func TestWatchEndsWithAnErrorEvent(t *testing.T) {

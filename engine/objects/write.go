@@ -154,7 +154,7 @@ func (u update) attempt(ctx context.Context, st *state) (next *state, err error)
 	if err != nil {
 		return nil, err
 	}
-	if !st.stale && bytes.Equal(data, st.data) {
+	if bytes.Equal(data, st.data) {
 		if !st.current {
 			// That nothing changes has to be true of the store, not only of the suggestion.
 			if st, err = u.load(ctx); err != nil || !bytes.Equal(data, st.data) {
