@@ -54,6 +54,9 @@ func Binary(ctx context.Context, variant Variant) (string, error) {
 	return build(ctx, root, root, string(variant), flags...)
 }
 
+// kubectlVersion is what kubectl says of itself, and by which it judges how far it is from the server's version.
+const kubectlVersion = "v1.37.2"
+
 // Kubectl builds the pinned kubectl from its tool module and returns the file's path.
 func Kubectl(ctx context.Context) (string, error) {
 	if given := os.Getenv(kubectlVariable); given != "" {
@@ -63,7 +66,8 @@ func Kubectl(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return build(ctx, root, filepath.Join(root, "tests", "kubectl"), "kubectl")
+	return build(ctx, root, filepath.Join(root, "tests", "kubectl"), "kubectl",
+		"-ldflags=-X k8s.io/component-base/version.gitVersion="+kubectlVersion)
 }
 
 // build compiles the main package in dir to a file called name. The file stays where it is, so that the linker need not run
