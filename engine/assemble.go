@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -30,6 +31,8 @@ import (
 	"gatehouse/engine/loopback"
 	"gatehouse/engine/objects"
 	"gatehouse/engine/storage/sqlite"
+	"gatehouse/plugins"
+	"gatehouse/plugins/sandbox"
 )
 
 const (
@@ -41,6 +44,9 @@ const (
 	databaseFile = "gatehouse.db"
 	// compiledDir holds compiled plugins, below the data directory.
 	compiledDir = "plugin-cache"
+	// pluginsDir is where plugins are put unless the configuration names another folder, below the data directory.
+	pluginsDir = "plugins"
+	privateDir = 0o700
 )
 
 // parts are what a server is made of, in the order in which they are built.
@@ -54,6 +60,7 @@ type parts struct {
 	authenticator authenticator.Request
 	authorizer    authz.Chain
 	catalog       *catalog.Catalog
+	plugins       *plugins.Set
 	admission     admission.Interface
 	api           *api.API
 	openapi       *openapi.Service
@@ -69,6 +76,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"set up authorization", s.buildAuthz},
 		{"set up authentication", s.buildAuthn},
 		{"install the built-in kinds", s.buildCatalog},
+		{"load the plugins", s.openPlugins},
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
 	} {
@@ -144,10 +152,28 @@ func (s *Server) buildCatalog(context.Context) error {
 	return err
 }
 
+func (s *Server) openPlugins(ctx context.Context) (err error) {
+	dir := s.config.Plugins.Dir
+	if dir == filepath.Join(s.config.DataDir, pluginsDir) {
+		// The default folder is ours to make. Any other has to be there: policies must not be lost to a misspelt path.
+		if err := os.MkdirAll(dir, privateDir); err != nil {
+			return fmt.Errorf("make the plugin folder: %w", err)
+		}
+	}
+	s.parts.plugins, err = plugins.Open(ctx, plugins.Options{
+		Dir:      dir,
+		CacheDir: filepath.Join(s.config.DataDir, compiledDir),
+		Limits:   sandbox.Limits{Memory: s.config.Plugins.MemoryLimit, Deadline: s.config.Plugins.Deadline},
+		Logger:   s.logger.With("part", "plugins"),
+	})
+	return err
+}
+
 func (s *Server) buildAdmission(context.Context) (err error) {
 	s.parts.admission, err = gates.New(gates.Config{
 		Client:    s.parts.client,
 		Informers: s.parts.informers,
+		Plugins:   []admission.Interface{s.parts.plugins.Admission()},
 	})
 	return err
 }
@@ -231,6 +257,10 @@ func (p *parts) close() error {
 	if p.informers != nil {
 		p.informers.Shutdown()
 		p.informers = nil
+	}
+	if p.plugins != nil {
+		p.plugins.Close()
+		p.plugins = nil
 	}
 	if p.catalog != nil {
 		p.catalog.Close()

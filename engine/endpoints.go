@@ -39,6 +39,7 @@ func (s *Server) newEndpoints(port int) (http.Handler, error) {
 		Ready: []healthz.HealthChecker{
 			healthz.NewInformerSyncHealthz(s.parts.informers),
 			healthz.NamedCheck("cluster-ips", s.parts.catalog.CheckClusterIPs),
+			healthz.NamedCheck("plugins", func(*http.Request) error { return s.parts.plugins.Ready() }),
 		},
 		Draining: s.notReady,
 	})

@@ -246,17 +246,17 @@ func TestLogsAreStructuredAndHaveThoseOfLibrariesInThem(t *testing.T) {
 	}{
 		"JSON where there is no terminal": {
 			json: true,
-			want: []string{`"msg":"issued a serving certificate"`, `"msg":"from a library"`, `"part":"kubernetes"`},
-			not:  []string{"chatter", "making a server"},
+			want: []string{`"msg":"issued a serving certificate"`, `"msg":"an error from a library"`, `"part":"kubernetes"`},
+			not:  []string{"chatter", "making a server", `"msg":"from a library"`},
 		},
 		"text if asked for": {
 			args: []string{"--log-format", "text"},
-			want: []string{`msg="issued a serving certificate"`, `msg="from a library"`},
-			not:  []string{"chatter"},
+			want: []string{`msg="issued a serving certificate"`, `msg="an error from a library"`},
+			not:  []string{"chatter", `msg="from a library"`},
 		},
 		"upstream's debug level with ours": {
 			args: []string{"--log-level", "debug"}, json: true,
-			want: []string{"making a server", "chatter at 4"},
+			want: []string{"making a server", `"msg":"from a library"`, "chatter at 4"},
 			not:  []string{"chatter at 5"},
 		},
 		"errors only": {

@@ -103,8 +103,8 @@ type Requests struct {
 
 // Plugins is about the WebAssembly modules that stand in the gates.
 type Plugins struct {
-	// Dir is the absolute path of the folder whose .wasm files are loaded, at start and when they change. It need not
-	// exist. Default: "plugins" in DataDir.
+	// Dir is the absolute path of the folder whose .wasm files are loaded, at start and when they change. It must exist, but
+	// for the default, which is made. Default: "plugins" in DataDir.
 	Dir string
 
 	// MemoryLimit is how much memory one instance of a plugin can grow to, in bytes. Default: 64Mi.

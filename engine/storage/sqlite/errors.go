@@ -63,7 +63,7 @@ func explain(path string, err error) error {
 	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
 		return &DamagedError{Path: path, Cause: err}
 	case sqlite3.ErrFull:
-		return fmt.Errorf("database %s cannot grow: free some space on its file system: %w", path, err)
+		return fmt.Errorf("database %s cannot grow: free some space on its file system, or raise the limit it was given: %w", path, err)
 	case sqlite3.ErrIoErr:
 		if code(err) == sqlite3.ErrIoErrShortRead {
 			return &DamagedError{Path: path, Cause: err}

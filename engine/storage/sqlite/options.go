@@ -37,6 +37,10 @@ type Options struct {
 	// CacheBytes is how much of the database the writer may keep in memory; each reader may keep half of that. 2 MiB.
 	CacheBytes int64
 
+	// MaxBytes bounds the database file, as a full disk would: writes that need more fail, and the store stays usable. No bound by
+	// default. Before it is reached the WAL may need up to 32 MiB beside the file.
+	MaxBytes int64
+
 	// Logger gets what no caller waits for: compactions, checks, failures in the background. Discarded by default.
 	Logger *slog.Logger
 	// Clock is the wall clock by default.

@@ -158,8 +158,7 @@ func (w *writer) prepare() error {
 	if err := prepareSchema(w.conn, w.store.path); err != nil {
 		return err
 	}
-	err := w.conn.exec(fmt.Sprintf("PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d", writerCheckpointPages, walKept))
-	if err != nil {
+	if err := w.configure(); err != nil {
 		return err
 	}
 	return w.conn.prepareAll(map[**stmt]string{
@@ -172,6 +171,14 @@ func (w *writer) prepare() error {
 		&w.insertVersion: `INSERT INTO versions (revision, created, expires, value) VALUES (?, ?, ?, ?)`,
 		&w.insertEvent:   `INSERT INTO history (revision, key, previous, deleted) VALUES (?, ?, ?, ?)`,
 	})
+}
+
+func (w *writer) configure() error {
+	pragmas := fmt.Sprintf("PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d", writerCheckpointPages, walKept)
+	if limit := w.store.options.MaxBytes; limit > 0 {
+		pragmas += fmt.Sprintf("; PRAGMA max_page_count = %d", max(1, limit/pageBytes))
+	}
+	return w.conn.exec(pragmas)
 }
 
 func (w *writer) position() (revision, compacted int64, err error) {
