@@ -1,0 +1,164 @@
+package conformance
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
+
+	"gatehouse/tests/harness"
+)
+
+var record = flag.Bool("record", false, "record the answers of the real kube-apiserver instead of comparing gatehouse's with them")
+
+// advertised is an address that nothing listens on, the same for both servers.
+const advertised = "--advertise-address=192.0.2.1"
+
+func TestAnswersAreThoseOfKubeAPIServer(t *testing.T) {
+	cases, err := readCases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deviations, err := readDeviations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			exchanges := play(t, c, tc)
+			if *record {
+				write(t, tc, exchanges)
+				return
+			}
+			compare(t, tc, exchanges, deviations[tc.name])
+		})
+	}
+	for name := range deviations {
+		if _, err := os.Stat(filepath.Join(casesDir, name+".http")); err != nil {
+			t.Errorf("%s tells of a case that is not there: %v", deviationsFile, err)
+		}
+	}
+}
+
+// start starts the server that is asked: gatehouse, or kube-apiserver to record it.
+func start(t *testing.T) client {
+	options := harness.Options{Flags: []string{advertised}}
+	if *record {
+		options.Binary = buildUpstream(t)
+	}
+	server := harness.Start(t, options)
+	config := server.ClientConfig()
+	http1or2, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	http1or2.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(http1or2.CloseIdleConnections)
+	return client{http: http1or2, base: "https://" + server.Process().Address()}
+}
+
+func buildUpstream(t *testing.T) string {
+	binary := filepath.Join(t.TempDir(), "upstream")
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	command.Dir = "upstream"
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("build kube-apiserver: %v\n%s", err, output)
+	}
+	return binary
+}
+
+// exchange is a step and how it was answered, as text.
+type exchange struct{ title, request, answer string }
+
+// play sends a case's steps in their order, in a new namespace.
+func play(t *testing.T, c client, tc testCase) []exchange {
+	vars := variables{"ns": tc.namespace()}
+	n := newNormaliser(strings.TrimPrefix(c.base, "https://"), tc.text)
+	if err := makeNamespace(t.Context(), c, vars); err != nil {
+		t.Fatal(err)
+	}
+	var exchanges []exchange
+	for _, s := range tc.steps {
+		a, err := c.send(t.Context(), s, vars)
+		if err != nil {
+			t.Fatalf("%s: %v", s.title, err)
+		}
+		for _, capture := range s.captures {
+			if vars[capture.name], err = a.find(capture.path); err != nil {
+				t.Fatalf("%s: %v", s.title, err)
+			}
+		}
+		exchanges = append(exchanges, exchange{title: s.title, request: s.method + " " + s.path, answer: a.show(n)})
+	}
+	return exchanges
+}
+
+func makeNamespace(ctx context.Context, c client, vars variables) error {
+	s := step{
+		method: http.MethodPost, path: "/api/v1/namespaces", header: http.Header{},
+		body: "{apiVersion: v1, kind: Namespace, metadata: {name: '{{ns}}'}}",
+	}
+	a, err := c.send(ctx, s, vars)
+	if err != nil {
+		return err
+	}
+	if a.status != http.StatusCreated {
+		return fmt.Errorf("make namespace %s: status %d: %v", vars["ns"], a.status, a.documents)
+	}
+	return nil
+}
+
+// goldenHead begins a step in a golden file.
+func (e exchange) goldenHead() string { return titleMark + e.title + "\n" + e.request + "\n\n" }
+
+func write(t *testing.T, tc testCase, exchanges []exchange) {
+	var text strings.Builder
+	for _, e := range exchanges {
+		text.WriteString(e.goldenHead() + e.answer + "\n")
+	}
+	if err := os.WriteFile(tc.golden(), []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// compare holds a case's answers against the recording, step by step.
+func compare(t *testing.T, tc testCase, exchanges []exchange, deviations []deviation) {
+	text, err := os.ReadFile(tc.golden())
+	if err != nil {
+		t.Fatalf("%v; record it: go test ./tests/conformance -record -run TestAnswers/%s", err, tc.name)
+	}
+	golden := string(text)
+	needed := make([]bool, len(deviations))
+	for i, e := range exchanges {
+		end := ""
+		if i+1 < len(exchanges) {
+			end = exchanges[i+1].goldenHead()
+		}
+		recorded, rest, found := strings.Cut(strings.TrimPrefix(golden, e.goldenHead()), "\n"+end)
+		if !found || !strings.HasPrefix(golden, e.goldenHead()) {
+			t.Fatalf("the recording does not go on with %q; record it anew", e.title)
+		}
+		golden = end + rest
+		expected, used := apply(deviations, e.title, recorded)
+		for _, i := range used {
+			needed[i] = true
+		}
+		if diff := cmp.Diff(expected, e.answer); diff != "" {
+			t.Errorf("%s\n%s\nkube-apiserver (-), gatehouse (+):\n%s", e.title, e.request, diff)
+		}
+	}
+	for i, d := range deviations {
+		if !needed[i] {
+			t.Errorf("no answer has the deviation %q any more (%s); take it off %s", d.Upstream, d.Reason, deviationsFile)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+// Package conformance holds gatehouse's answers against those of the real kube-apiserver v1.37.2, byte for byte where bytes
+// do not depend on the hour.
+//
+// A case is a file cases/NAME.http: requests in a row, sent by the administrator, in a namespace of the case's own.
+//
+//	### a sentence about what is asked
+//	# @capture rv metadata.resourceVersion
+//	PUT /api/v1/namespaces/{{ns}}/configmaps/settings?fieldValidation=Strict
+//	Accept: application/yaml
+//
+//	apiVersion: v1
+//	kind: ConfigMap
+//	...
+//
+// A body without a Content-Type is YAML for the reader's sake, and sent as JSON. With application/vnd.kubernetes.protobuf it
+// is YAML too, and sent as protobuf. With any other Content-Type, an empty one included, it is sent as it stands. Comments
+// before the request line may say:
+//
+//	# @capture NAME PATH   keep a value of the answer, such as items.0.metadata.uid, for {{NAME}} in later requests
+//	# @events N            hang up after N events of a watch; bound those that may be fewer with timeoutSeconds
+//	# @raw                 record the body as it stands, not as canonical JSON
+//	# @verbatim            send the body as it stands whatever its Content-Type
+//
+// {{ns}} is the case's namespace, {{fill N}} is N bytes of x. Cases know nothing of each other: what is not in their namespace
+// has names and labels of their own.
+//
+// cases/NAME.golden is the recording of kube-apiserver's answers: status, the headers that clients depend on, and the body as
+// canonical JSON, whatever its encoding was. What differs from run to run (uids, resource versions, times, allocated addresses,
+// tokens) is replaced by a name that is the same wherever the value was the same. Left out are headers of what is not compared
+// here: audit ids, flow control. To record anew, after a case or the oracle's version changed:
+//
+//	go test ./tests/conformance -record [-run TestAnswers/NAME]
+//
+// That builds tests/conformance/upstream, kube-apiserver with its default flags but for --authorization-mode=RBAC,
+// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=NamespaceLifecycle and --disable-admission-plugins=(all
+// others), which is what gatehouse has so far.
+//
+// deviations.yaml lists where gatehouse answers differently, and why. A deviation that is over fails the test as well.
+package conformance

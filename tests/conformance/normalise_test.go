@@ -1,0 +1,178 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// normaliser replaces what differs from run to run by names: the same value by the same name throughout a case. What a case
+// writes down itself stays.
+type normaliser struct {
+	server string // host:port
+	fixed  string // the case's text
+	// names of values by what they are of: uid, rv, ...
+	names map[string]map[string]string
+	// generated names, the longest first.
+	generated []string
+	now       time.Time
+}
+
+func newNormaliser(server, fixed string) *normaliser {
+	return &normaliser{server: server, fixed: fixed, names: map[string]map[string]string{}, now: time.Now()}
+}
+
+// name is what stands for a value: <uid 1> for the first uid seen.
+func (n *normaliser) name(of, value string) string {
+	if strings.Contains(n.fixed, value) {
+		return value
+	}
+	if n.names[of] == nil {
+		n.names[of] = map[string]string{}
+	}
+	if _, known := n.names[of][value]; !known {
+		n.names[of][value] = fmt.Sprintf("<%s %d>", of, len(n.names[of])+1)
+	}
+	return n.names[of][value]
+}
+
+// document normalises a body, in place where it can.
+func (n *normaliser) document(document any) any {
+	n.collectGenerated(document)
+	return n.value("", document)
+}
+
+// collectGenerated learns which names the server made up.
+func (n *normaliser) collectGenerated(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		prefix, _ := value["generateName"].(string)
+		name, _ := value["name"].(string)
+		if prefix != "" && strings.HasPrefix(name, prefix) && !slices.Contains(n.generated, name) {
+			n.generated = append(n.generated, name)
+			slices.SortFunc(n.generated, func(a, b string) int { return len(b) - len(a) })
+			n.name("generated name", name)
+		}
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			n.collectGenerated(value[key])
+		}
+	case []any:
+		for _, element := range value {
+			n.collectGenerated(element)
+		}
+	}
+}
+
+func (n *normaliser) value(key string, value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		return n.object(value)
+	case []any:
+		for i := range value {
+			value[i] = n.value(key, value[i])
+		}
+		return value
+	case json.Number:
+		if key == "nodePort" || key == "healthCheckNodePort" {
+			return n.name("node port", value.String())
+		}
+		return value
+	case string:
+		return n.member(key, value)
+	default:
+		return value
+	}
+}
+
+// object normalises members in the order of their names, so that values get the same names in each run.
+func (n *normaliser) object(object map[string]any) any {
+	metadata, _ := object["metadata"].(map[string]any)
+	revision, _ := metadata["resourceVersion"].(string)
+	_, list := object["items"]
+	_, table := object["rows"]
+	if (list || table) && revision != "" && revision != "0" {
+		metadata["resourceVersion"] = "<list rv>" // whatever is written meanwhile, elsewhere, raises it
+	}
+	if of, _ := object["object"].(map[string]any); object["type"] == "BOOKMARK" && of != nil {
+		if metadata, _ := of["metadata"].(map[string]any); metadata != nil {
+			metadata["resourceVersion"] = "<bookmark rv>"
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		object[key] = n.value(key, object[key])
+	}
+	return object
+}
+
+// member normalises a string, knowing what it is called.
+func (n *normaliser) member(key, value string) string {
+	switch {
+	case value == "" || strings.HasPrefix(value, "<"):
+		return value
+	case key == "resourceVersion" && value != "0":
+		return n.name("rv", value)
+	case key == "continue":
+		return "<continue>"
+	case key == "cells" && agePattern.MatchString(value):
+		return "<age>"
+	default:
+		return n.text(value)
+	}
+}
+
+var (
+	agePattern       = regexp.MustCompile(`^(\d+m)?\d{1,2}s$`)
+	uidPattern       = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	timePattern      = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
+	clusterIPPattern = regexp.MustCompile(`\b10\.(9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b`)
+	nodePortPattern  = regexp.MustCompile(`\b(3[01]\d{3}|32[0-6]\d\d|327[0-5]\d|3276[0-7])\b(/TCP|/UDP)`)
+	tokenPattern     = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
+	// revisionPatterns are the words before a resource version in messages.
+	revisionPatterns = regexp.MustCompile(
+		`(resource version: \d+, current: |resource version: \d+ \(|ResourceVersion in (?:precondition|object meta): )(\d+)`)
+)
+
+// text normalises a string in which volatile values stand among words.
+func (n *normaliser) text(text string) string {
+	text = strings.ReplaceAll(text, n.server, "<server>")
+	for _, name := range n.generated {
+		text = strings.ReplaceAll(text, name, n.name("generated name", name))
+	}
+	text = tokenPattern.ReplaceAllString(text, "<token>")
+	text = uidPattern.ReplaceAllStringFunc(text, func(uid string) string { return n.name("uid", uid) })
+	text = timePattern.ReplaceAllStringFunc(text, n.time)
+	text = clusterIPPattern.ReplaceAllStringFunc(text, func(ip string) string { return n.name("cluster IP", ip) })
+	text = replaceGroup(nodePortPattern, text, func(groups []string) string { return n.name("node port", groups[1]) + groups[2] })
+	return replaceGroup(revisionPatterns, text, func(groups []string) string { return groups[1] + n.revision(groups[2]) })
+}
+
+// revision names a resource version that stands in a message.
+func (n *normaliser) revision(value string) string {
+	if name, known := n.names["rv"][value]; known {
+		return name
+	}
+	if strings.Contains(n.fixed, value) {
+		return value
+	}
+	return "<some rv>"
+}
+
+func replaceGroup(pattern *regexp.Regexp, text string, by func(groups []string) string) string {
+	return pattern.ReplaceAllStringFunc(text, func(match string) string { return by(pattern.FindStringSubmatch(match)) })
+}
+
+// time names the times of this run, by their precision.
+func (n *normaliser) time(text string) string {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || at.Sub(n.now).Abs() > 48*time.Hour || strings.Contains(n.fixed, text) {
+		return text
+	}
+	if _, fraction, found := strings.Cut(strings.TrimRight(text, "Z"), "."); found {
+		return fmt.Sprintf("<now, %d digits>", len(fraction))
+	}
+	return "<now>"
+}
