@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"gatehouse/plugins/internal/guesttest"
+	"gatehouse/plugins/plugintest"
 )
 
 // patching is a response that patches.
@@ -53,7 +54,7 @@ func TestAnAnswerBecomesTheRequestsFate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := open(t, script(t, "judge", test.response, ""))
-			got := message(h.admit(t.Context(), creation(newPod(nil))))
+			got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))))
 			if strings.Contains(test.name, "failure") {
 				prefix := `500 InternalError: Internal error occurred: failed calling admission plugin "judge" (revision ` + h.only().Revision + "): "
 				if !strings.HasPrefix(got, prefix) || !strings.Contains(got, test.want) {
@@ -81,7 +82,7 @@ func TestAnAnswerThatIsNoReviewIsAFailure(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := open(t, scriptWhole(t, "judge", test.answer, ""))
-			got := message(h.admit(t.Context(), creation(newPod(nil))))
+			got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))))
 			if !strings.HasPrefix(got, `500 InternalError: Internal error occurred: failed calling admission plugin "judge"`) || !strings.Contains(got, test.want) {
 				t.Errorf("got %s, want a failure with %q in it", got, test.want)
 			}
@@ -91,8 +92,8 @@ func TestAnAnswerThatIsNoReviewIsAFailure(t *testing.T) {
 
 func TestAPatchChangesTheObject(t *testing.T) {
 	h := open(t, script(t, "marker", patching(`[{"op":"add","path":"/metadata/labels","value":{"seen":"yes"}}]`), ""))
-	pod := newPod(nil)
-	a := creation(pod)
+	pod := plugintest.Pod(nil)
+	a := plugintest.Create(pod)
 	if err := h.admit(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
@@ -131,15 +132,15 @@ func TestPluginsAreAskedInTheOrderOfTheirNamesAndSeeEarlierPatches(t *testing.T)
 		script(t, "d-fourth", `{"uid":"$uid","allowed":false}`, "admission: {phases: [validate]}"),
 		script(t, "e-fifth", `{"uid":"$uid","allowed":true,"warnings":["fifth"]}`, "admission: {phases: [validate]}"),
 	))
-	pod, w := newPod(nil), &warnings{}
-	got := message(h.admit(w.context(t.Context()), creation(pod)))
+	pod, w := plugintest.Pod(nil), &plugintest.Warnings{}
+	got := plugintest.Fate(h.admit(w.Context(t.Context()), plugintest.Create(pod)))
 	if !strings.Contains(got, `admission plugin "d-fourth" denied the request`) {
 		t.Errorf("got %s, want the fourth plugin's denial", got)
 	}
 	if pod.Labels["count"] != "two" {
 		t.Errorf("the label count is %q, want the second plugin's two", pod.Labels["count"])
 	}
-	if diff := cmp.Diff([]string{"third"}, w.texts); diff != "" {
+	if diff := cmp.Diff([]string{"third"}, w.Texts); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -147,11 +148,11 @@ func TestPluginsAreAskedInTheOrderOfTheirNamesAndSeeEarlierPatches(t *testing.T)
 func TestAPatchWhileValidatingMustBeOneThatChangesNothing(t *testing.T) {
 	patch := patching(`[{"op":"add","path":"/metadata/labels","value":{"seen":"yes"}}]`)
 	h := open(t, script(t, "marker", patch, "admission: {phases: [validate]}"))
-	if err := h.admit(t.Context(), creation(newPod(map[string]string{"seen": "yes"}))); err != nil {
+	if err := h.admit(t.Context(), plugintest.Create(plugintest.Pod(map[string]string{"seen": "yes"}))); err != nil {
 		t.Errorf("a patch that changes nothing is taken amiss: %v", err)
 	}
-	pod := newPod(nil)
-	got := message(h.admit(t.Context(), creation(pod)))
+	pod := plugintest.Pod(nil)
+	got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(pod)))
 	if !strings.Contains(got, "in the phase validate it answered a patch that would still change the object") {
 		t.Errorf("got %s, want a failure about the patch", got)
 	}
@@ -162,7 +163,7 @@ func TestAPatchWhileValidatingMustBeOneThatChangesNothing(t *testing.T) {
 
 func TestADeletionCannotBePatched(t *testing.T) {
 	h := open(t, script(t, "marker", patching(`[{"op":"add","path":"/metadata/labels","value":{}}]`), ""))
-	got := message(h.admit(t.Context(), deletion(newPod(nil))))
+	got := plugintest.Fate(h.admit(t.Context(), plugintest.Delete(plugintest.Pod(nil))))
 	if !strings.Contains(got, "there is no object to change") {
 		t.Errorf("got %s, want a failure about the patch", got)
 	}
@@ -172,11 +173,11 @@ func TestWarningsAndAuditAnnotationsReachTheRequest(t *testing.T) {
 	h := open(t, script(t, "judge",
 		`{"uid":"$uid","allowed":false,"warnings":["first","second"],"auditAnnotations":{"why":"because","not a key":"x"}}`,
 		"admission: {phases: [validate]}"))
-	w, a := &warnings{}, &annotated{Attributes: creation(newPod(nil))}
-	if err := h.admit(w.context(t.Context()), a); err == nil {
+	w, a := &plugintest.Warnings{}, &annotated{Attributes: plugintest.Create(plugintest.Pod(nil))}
+	if err := h.admit(w.Context(t.Context()), a); err == nil {
 		t.Error("the request is allowed")
 	}
-	if diff := cmp.Diff([]string{"first", "second"}, w.texts); diff != "" {
+	if diff := cmp.Diff([]string{"first", "second"}, w.Texts); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]string{"judge/why": "because"}, a.annotations); diff != "" {
@@ -198,12 +199,12 @@ func TestAPluginWhoseFailuresAreIgnoredOnlyWarns(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := open(t, files{"careless.wasm": string(test.wasm), "careless.yaml": "failurePolicy: Ignore\nadmission: {phases: [validate]}\n"})
-			w, a := &warnings{}, &annotated{Attributes: creation(newPod(nil))}
-			if err := h.admit(w.context(t.Context()), a); err != nil {
+			w, a := &plugintest.Warnings{}, &annotated{Attributes: plugintest.Create(plugintest.Pod(nil))}
+			if err := h.admit(w.Context(t.Context()), a); err != nil {
 				t.Fatal(err)
 			}
-			if len(w.texts) != 1 || !strings.Contains(w.texts[0], test.cause) {
-				t.Errorf("the warnings are %q, want one with %q", w.texts, test.cause)
+			if len(w.Texts) != 1 || !strings.Contains(w.Texts[0], test.cause) {
+				t.Errorf("the warnings are %q, want one with %q", w.Texts, test.cause)
 			}
 			if got := a.annotations["validate.failed-open.plugins.gatehouse.dev/careless"]; !strings.Contains(got, test.cause) {
 				t.Errorf("the audit annotations are %v, want one with %q", a.annotations, test.cause)
@@ -228,16 +229,16 @@ func TestEveryMisbehavingGuestDeniesByNameAndHarmsNobodyElse(t *testing.T) {
 			h.write(files{"bystander.wasm": string(guesttest.Allow(t, 'a'))})
 			h.sync()
 			for range 2 { // the second request meets what the first left behind
-				w := &warnings{}
-				got := message(h.admit(w.context(t.Context()), creation(newPod(nil))))
+				w := &plugintest.Warnings{}
+				got := plugintest.Fate(h.admit(w.Context(t.Context()), plugintest.Create(plugintest.Pod(nil))))
 				if !strings.HasPrefix(got, `500 InternalError: Internal error occurred: failed calling admission plugin "culprit"`) || !strings.Contains(got, guest.Cause) {
 					t.Errorf("got %s, want a failure of culprit with %q", got, guest.Cause)
 				}
-				if diff := cmp.Diff([]string{"build-a", "build-a"}, w.texts); diff != "" {
+				if diff := cmp.Diff([]string{"build-a", "build-a"}, w.Texts); diff != "" {
 					t.Errorf("the bystander was not asked in both phases (-want +got):\n%s", diff)
 				}
 			}
-			if err := h.admit(t.Context(), deletion(newPod(nil))); err != nil {
+			if err := h.admit(t.Context(), plugintest.Delete(plugintest.Pod(nil))); err != nil {
 				t.Errorf("a request that does not concern the culprit is denied: %v", err)
 			}
 			if log := h.log.String(); !strings.Contains(log, "plugin=culprit") || !strings.Contains(log, "level=ERROR") {
@@ -251,7 +252,7 @@ func TestARequestWhoseTimeIsUpIsATimeout(t *testing.T) {
 	h := open(t, files{"slow.wasm": string(guesttest.Read(t, "loop"))})
 	ctx, cancel := contextOver()
 	defer cancel()
-	if got := message(h.admit(ctx, creation(newPod(nil)))); got != "504 Timeout: Timeout: request did not complete within requested timeout" {
+	if got := plugintest.Fate(h.admit(ctx, plugintest.Create(plugintest.Pod(nil)))); got != "504 Timeout: Timeout: request did not complete within requested timeout" {
 		t.Errorf("got %s, want upstream's timeout", got)
 	}
 }
@@ -262,13 +263,13 @@ func TestReviewsOfIdentityAreNeverHandedToPlugins(t *testing.T) {
 		{Group: "authentication.k8s.io", Version: "v1", Resource: "tokenreviews"},
 		{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"},
 	} {
-		a := admission.NewAttributesRecord(newPod(nil), nil, podKind(), "", "", resource, "", admission.Create,
+		a := admission.NewAttributesRecord(plugintest.Pod(nil), nil, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, "", "", resource, "", admission.Create,
 			&metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "jane"})
 		if err := h.admit(t.Context(), a); err != nil {
 			t.Errorf("%s: %v", resource.Resource, err)
 		}
 	}
-	if err := h.admit(t.Context(), creation(newPod(nil))); err == nil {
+	if err := h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))); err == nil {
 		t.Error("anything else is let pass by a broken plugin")
 	}
 }

@@ -2,7 +2,6 @@ package plugins_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,18 +10,11 @@ import (
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/warning"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
-	"k8s.io/kubernetes/pkg/apis/core"
-	_ "k8s.io/kubernetes/pkg/apis/core/install"
 
 	"gatehouse/plugins"
 	"gatehouse/plugins/internal/guesttest"
+	"gatehouse/plugins/plugintest"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -32,6 +24,8 @@ type host struct {
 	t   *testing.T
 	dir string
 	log *safeBuffer
+	// close closes the set before the test ends; it may be called again.
+	close func()
 }
 
 // safeBuffer is a log that several goroutines write.
@@ -78,8 +72,8 @@ func open(t *testing.T, content files, change ...func(*plugins.Options)) *host {
 	if h.Set, err = plugins.Open(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
-	var once sync.Once
-	t.Cleanup(func() { once.Do(h.Close) })
+	h.close = sync.OnceFunc(h.Close)
+	t.Cleanup(h.close)
 	if err := h.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -150,69 +144,9 @@ func merge(all ...files) files {
 	return merged
 }
 
-// write requests, in the server's internal version as the engine makes them.
-
-func newPod(labels map[string]string) *core.Pod {
-	return &core.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "default", Labels: labels},
-		Spec:       core.PodSpec{Containers: []core.Container{{Name: "c", Image: "nginx"}}},
-	}
-}
-
-func pods() schema.GroupVersionResource {
-	return schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-}
-
-func podKind() schema.GroupVersionKind { return schema.GroupVersionKind{Version: "v1", Kind: "Pod"} }
-
-// creation is the creation of pod; it may be nil only for what never looks at it.
-func creation(pod *core.Pod) admission.Attributes {
-	return admission.NewAttributesRecord(pod, nil, podKind(), "default", "web", pods(), "", admission.Create,
-		&metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "jane", Groups: []string{"devs"}})
-}
-
-// deletion is the deletion of pod.
-func deletion(pod *core.Pod) admission.Attributes {
-	return admission.NewAttributesRecord(nil, pod, podKind(), "default", "web", pods(), "", admission.Delete,
-		&metav1.DeleteOptions{}, false, &user.DefaultInfo{Name: "jane"})
-}
-
-func objects() admission.ObjectInterfaces {
-	return admission.NewObjectInterfacesFromScheme(legacyscheme.Scheme)
-}
-
-// admit takes a write through both phases, as the server does.
+// admit takes a write through both phases.
 func (h *host) admit(ctx context.Context, a admission.Attributes) error {
-	return through(ctx, h.Set, a, objects())
-}
-
-func through(ctx context.Context, set *plugins.Set, a admission.Attributes, o admission.ObjectInterfaces) error {
-	chain := admission.NewChainHandler(set.Admission())
-	if err := chain.Admit(ctx, a, o); err != nil {
-		return err
-	}
-	return chain.Validate(ctx, a, o)
-}
-
-// message is what a client sees of an error, with its code and reason.
-func message(err error) string {
-	if err == nil {
-		return "allowed"
-	}
-	status, ok := err.(apierrors.APIStatus)
-	if !ok {
-		return fmt.Sprintf("no status: %v", err)
-	}
-	return fmt.Sprintf("%d %s: %s", status.Status().Code, status.Status().Reason, status.Status().Message)
-}
-
-// warnings records what a client is warned of.
-type warnings struct{ texts []string }
-
-func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) }
-
-func (w *warnings) context(ctx context.Context) context.Context {
-	return warning.WithWarningRecorder(ctx, w)
+	return plugintest.Admit(ctx, h.Set, a)
 }
 
 // annotated keeps the audit annotations that are added to a request.

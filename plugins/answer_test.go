@@ -1,0 +1,72 @@
+package plugins
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+
+	"gatehouse/plugins/sandbox"
+)
+
+func FuzzParseAnswer(f *testing.F) {
+	const uid = "4711"
+	for _, response := range []string{
+		`{"uid":"4711","allowed":true}`,
+		`{"uid":"4711","allowed":false,"status":{"code":403,"message":"no","details":{"causes":[{"field":"a"}]}}}`,
+		`{"uid":"4711","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2EiLCJ2YWx1ZSI6MX1d"}`,
+		`{"uid":"4711","allowed":true,"warnings":["a"],"auditAnnotations":{"a":"b"}}`,
+		`{"uid":"0","allowed":1e400}`, `null`, `[]`,
+	} {
+		f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":` + response + `}`))
+	}
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Status","status":"Failure","message":"m"}`))
+	f.Add([]byte(""))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := parseAnswer(data, uid)
+		var fault *sandbox.Fault
+		switch {
+		case err != nil && (!errors.As(err, &fault) || strings.Contains(fault.Cause, "\n")):
+			t.Errorf("got %v, want a fault of one line", err)
+		case err == nil && (v.AdmissionResponse == nil || v.UID != uid):
+			t.Errorf("taken for an answer: %+v", v)
+		case err == nil && !v.Allowed:
+			if code := denial("p", v.Result).ErrStatus.Code; code < 400 {
+				t.Errorf("a denial with the code %d", code)
+			}
+		case err == nil && v.patch != nil:
+			if _, err := v.patch.Apply([]byte(`{"a":[1,{"b":2}]}`)); err == nil && len(v.patch) > maxPatchOperations {
+				t.Error("a patch longer than allowed")
+			}
+		}
+	})
+}
+
+func TestAPatchCannotMultiplyAnObject(t *testing.T) {
+	limitCopies()
+	operations := make([]string, 40)
+	for i := range operations {
+		operations[i] = fmt.Sprintf(`{"op":"copy","from":"/a","path":"/a/x%d"}`, i)
+	}
+	patch, err := jsonpatch.DecodePatch([]byte("[" + strings.Join(operations, ",") + "]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := patch.Apply([]byte(`{"a":{"text":"some text"}}`)); err == nil {
+		t.Error("forty doublings are applied")
+	}
+}
+
+func TestAPatchOfTooManyOperationsIsRefused(t *testing.T) {
+	many := strings.Repeat(`{"op":"remove","path":"/a"},`, maxPatchOperations)
+	data := []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"1","allowed":true,"patchType":"JSONPatch","patch":"` +
+		base64Of("["+many+`{"op":"remove","path":"/a"}]`) + `"}}`)
+	if _, err := parseAnswer(data, "1"); err == nil || !strings.Contains(err.Error(), "has 10001 operations") {
+		t.Errorf("got %v, want it refused", err)
+	}
+}
+
+func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -1,0 +1,114 @@
+package plugins_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/plugins"
+	"gatehouse/plugins/internal/guesttest"
+	"gatehouse/plugins/plugintest"
+)
+
+// TestTheFolderChangesUnderLoad swaps a plugin's files over and over while requests pass: every one must be answered by
+// revisions that were whole, and nothing of the revisions that have gone may stay.
+func TestTheFolderChangesUnderLoad(t *testing.T) {
+	const swaps, clients = 50, 16
+	goroutines, mappings := runtime.NumGoroutine(), executableMappings(t)
+	var kept atomic.Int64 // modules that the garbage collector has not seen off
+	func() {
+		h := open(t, files{"guest.wasm": string(guesttest.Allow(t, 'a'))}, func(o *plugins.Options) { o.Limits.Instances = 4 })
+		defer h.close()
+		stop := make(chan struct{})
+		var load sync.WaitGroup
+		for range clients {
+			load.Go(func() { h.hammer(stop) })
+		}
+		for i := range swaps {
+			h.write(files{"guest.wasm": string(guesttest.Allow(t, 'a'+byte((i+1)%26)))})
+			if i%5 == 4 { // now and then a broken version, which must not be noticed
+				h.write(files{"guest.wasm": "broken"})
+			}
+			h.sync()
+			h.Trim(time.Now().Add(time.Hour))
+			for _, m := range h.Modules() {
+				kept.Add(1)
+				runtime.AddCleanup(m, func(*atomic.Int64) { kept.Add(-1) }, nil)
+			}
+		}
+		close(stop)
+		load.Wait()
+	}()
+	settle(t, "goroutines", func() (int, int) { return runtime.NumGoroutine(), goroutines })
+	settle(t, "modules", func() (int, int) { return int(kept.Load()), 0 })
+	settle(t, "pieces of machine code", func() (int, int) { return executableMappings(t), mappings })
+}
+
+// hammer sends requests until told to stop, and checks that each is answered by whole revisions.
+func (h *host) hammer(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		w := &plugintest.Warnings{}
+		if err := h.admit(w.Context(h.t.Context()), plugintest.Create(plugintest.Pod(nil))); err != nil {
+			h.t.Errorf("denied: %v", err)
+			return
+		}
+		whole := len(w.Texts) == 2 && !slices.ContainsFunc(w.Texts, func(s string) bool { return !strings.HasPrefix(s, "build-") })
+		if !whole {
+			h.t.Errorf("answered by %q, want two builds", w.Texts)
+			return
+		}
+	}
+}
+
+// settle waits until a count that falls by itself is down to what it should be.
+func settle(t *testing.T, what string, count func() (got, want int)) {
+	t.Helper()
+	for {
+		runtime.GC()
+		got, want := count()
+		if got <= want {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("%d %s are left, want %d", got, what, want)
+		default:
+			runtime.Gosched()
+		}
+		if deadline, ok := t.Deadline(); ok && time.Until(deadline) < time.Minute {
+			t.Fatalf("%d %s are left, want %d", got, what, want)
+		}
+	}
+}
+
+// executableMappings counts the pieces of machine code in memory that come from no file; 0 where the system does not tell.
+func executableMappings(t *testing.T) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for line := range bytes.Lines(maps) {
+		var addresses, rights, offset, device, inode string
+		if _, err := fmt.Sscan(string(line), &addresses, &rights, &offset, &device, &inode); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if strings.Contains(rights, "x") && inode == "0" && !strings.Contains(string(line), "[") {
+			n++
+		}
+	}
+	return n
+}
