@@ -15,11 +15,12 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	x509request "k8s.io/apiserver/pkg/authentication/request/x509"
 	"k8s.io/kubernetes/pkg/serviceaccount"
+	"k8s.io/utils/clock"
 )
 
 // Config names the sources of identities.
 type Config struct {
-	// ClientCAs vouch for client certificates. It is asked for each connection's first request, so the pool may change.
+	// ClientCAs vouch for client certificates. It is asked at each request: another pool makes all be verified anew.
 	ClientCAs func() *x509.CertPool
 	// ServiceAccountIssuers are the iss claims accepted in service account tokens, ServiceAccountKeys verify them.
 	ServiceAccountIssuers []string
@@ -40,7 +41,7 @@ func New(config Config) (authenticator.Request, error) {
 	tokens := serviceaccount.JWTTokenAuthenticator(config.ServiceAccountIssuers, config.ServiceAccountKeys, config.Audiences,
 		serviceaccount.NewValidator(config.ServiceAccounts))
 	identified := group.NewAuthenticatedGroupAdder(union.New(
-		x509request.NewDynamic(verifyOptions(config.ClientCAs), x509request.CommonNameUserConversion),
+		newCertificates(config.ClientCAs, clock.RealClock{}),
 		bearertoken.New(tokens),
 		websocket.NewProtocolAuthenticator(tokens),
 	))
