@@ -19,8 +19,6 @@ import (
 // kube-apiserver of the same version with gatehouse's flags.
 var record = flag.Bool("record", false, "take the server's answers as those to compare with")
 
-const answersFile = "testdata/answers.txt"
-
 // request is one that is answered by upstream's code as much as by ours: the answer has to be kube-apiserver's.
 type request struct {
 	name   string
@@ -39,17 +37,24 @@ func TestAnswersAreKubeAPIServers(t *testing.T) {
 		answer := client.do(r.method, r.path, r.body, r.header...)
 		fmt.Fprintf(&got, "== %s\n%s %s\n%s\n", r.name, r.method, abbreviated(r.path), describe(answer))
 	}
+	compareRecorded(t, "testdata/answers.txt", got.String())
+}
+
+// compareRecorded compares answers with those in a file, or writes them to it with -record.
+func compareRecorded(t *testing.T, file, got string) {
+	t.Helper()
+	file = filepath.FromSlash(file)
 	if *record {
-		if err := os.WriteFile(filepath.FromSlash(answersFile), []byte(got.String()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	want, err := os.ReadFile(filepath.FromSlash(answersFile))
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareSections(t, string(want), got.String())
+	compareSections(t, string(want), got)
 }
 
 // compareSections fails once for each answer that differs.
