@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/server/routes"
 
+	"gatehouse/engine/api"
 	"gatehouse/engine/api/discovery"
 	"gatehouse/engine/health"
 	"gatehouse/engine/version"
@@ -43,7 +44,10 @@ func (s *Server) newEndpoints(port int) (http.Handler, error) {
 		},
 		Draining: s.notReady,
 	})
-	paths.Handle("/version", discovery.Version(version.Info()))
+	info := discovery.Version(version.Info())
+	paths.Handle("/version", info)
+	paths.Handle("/version/", info)
+	paths.HandlePrefix("/version/", http.HandlerFunc(api.NotFound))
 	routes.Index{}.Install(listedPaths{paths, resources}, paths)
 	paths.NotFoundHandler(firstOf(s.parts.api, resources, s.parts.openapi))
 	return paths, nil

@@ -121,22 +121,27 @@ func (a *API) version(segments []string) (*version, int) {
 	return nil, 0
 }
 
-// ServeHTTP implements http.Handler. What lies below a served group is answered in Kubernetes' own terms, if only that it is
+// owns says whether a path lies below /api or a served group.
+func (a *API) owns(segments []string) bool {
+	return len(segments) >= 2 && (segments[0] == "api" || a.groups[segments[0]+"/"+segments[1]])
+}
+
+// ServeHTTP implements http.Handler. What lies below /api or a served group is answered in Kubernetes' own terms, if only that it is
 // not there; any other path is a plain 404, as from upstream.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	segments := split(r.URL.Path)
 	v, depth := a.version(segments)
 	if v == nil {
-		if len(segments) >= 2 && a.groups[segments[0]+"/"+segments[1]] {
-			fail(http.StatusNotFound, "404: Page Not Found", w, r)
-			return
+		if a.owns(segments) {
+			NotFound(w, r)
+		} else {
+			http.NotFound(w, r)
 		}
-		http.NotFound(w, r)
 		return
 	}
 	found := v.route(segments[depth:])
 	if found.resource == nil {
-		fail(http.StatusNotFound, "404: Page Not Found", w, r)
+		NotFound(w, r)
 		return
 	}
 	found.serve(w, r)

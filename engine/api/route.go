@@ -39,9 +39,10 @@ var patchTypes = []string{
 	string(types.ApplyYAMLPatchType),
 }
 
-// split cuts a path into its segments; slashes at either end do not count.
+// split cuts a path into its segments. Slashes at the end do not count; a second one at the front makes a first segment that is
+// empty, and names nothing.
 func split(path string) []string {
-	return strings.Split(strings.Trim(path, "/"), "/")
+	return strings.Split(strings.TrimRight(strings.TrimPrefix(path, "/"), "/"), "/")
 }
 
 // route resolves the segments below a group version the way upstream's routes are registered: a fixed word wins over a
@@ -135,6 +136,11 @@ func accepts(header string, produced []string) bool {
 		}
 	}
 	return false
+}
+
+// NotFound answers as upstream does below paths that are the API's own, when there is nothing.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	fail(http.StatusNotFound, "404: Page Not Found", w, r)
 }
 
 // fail answers what upstream's router answers before any resource is involved.

@@ -19,6 +19,9 @@ import (
 // host stands in URLs and in requests' Host; nothing is ever looked up or dialled under this name.
 const host = "gatehouse.loopback"
 
+// manager is who owns the fields of the objects that the server makes itself: what clients know the API server by.
+const manager = "kube-apiserver"
+
 // ErrNotServing answers requests made before Serve was called.
 var ErrNotServing = errors.New("the server does not serve yet")
 
@@ -38,7 +41,7 @@ func (t *Transport) Config() *rest.Config {
 		Host:      "https://" + host,
 		Transport: t,
 		QPS:       -1,
-		UserAgent: "gatehouse",
+		UserAgent: manager,
 		// Warnings are for clients; that upstream's controllers still write Endpoints is nothing we could change.
 		WarningHandlerWithContext: rest.NoWarnings{},
 		ContentConfig: rest.ContentConfig{
