@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -184,25 +185,37 @@ func copyWhileOpen(t *testing.T, path, to string) {
 	}
 }
 
-// messages is a log whose messages can be waited for.
-type messages chan string
+// messages is a log that can be waited for.
+type messages chan slog.Record
 
 func (m messages) Enabled(context.Context, slog.Level) bool { return true }
 func (m messages) WithAttrs([]slog.Attr) slog.Handler       { return m }
 func (m messages) WithGroup(string) slog.Handler            { return m }
 
 func (m messages) Handle(_ context.Context, r slog.Record) error {
-	m <- r.Message
+	m <- r
 	return nil
 }
 
+// await takes messages until the wanted one; any other that is a warning or worse fails the test.
 func (m messages) await(t *testing.T, want string) {
 	t.Helper()
-	for message := range m {
-		if message == want {
-			return
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		select {
+		case r := <-m:
+			if r.Message == want {
+				return
+			}
+			t.Log(r.Message)
+			if r.Level > slog.LevelInfo {
+				r.Attrs(func(a slog.Attr) bool { t.Log(a); return true })
+				t.Fatalf("got message %q, want %q", r.Message, want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("waiting for message %q: %v", want, ctx.Err())
 		}
-		println(message)
 	}
 }
 

@@ -4,20 +4,26 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"gatehouse/engine/storage"
 	"gatehouse/engine/storage/sqlite"
 	"gatehouse/engine/storage/storagetest"
 )
 
-func TestConformance(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T, c storagetest.Config) storage.Store {
-		options := sqlite.Options{Observers: c.Observers, WatchEvents: c.WatchEvents, Retention: -1}
-		if c.Clock != nil {
-			options.Clock = c.Clock
-		}
-		return open(t, c.Dir, options)
-	})
+func TestConformance(t *testing.T) { storagetest.Run(t, openConforming) }
+
+func FuzzOperations(f *testing.F) {
+	f.Add([]byte("\x01\x02\x01 a create, \x06\x00\x00 a watch, \x05\x01 a compaction, \x07 a restart"))
+	f.Fuzz(func(t *testing.T, script []byte) { storagetest.Play(t, openConforming, script) })
+}
+
+func openConforming(t *testing.T, c storagetest.Config) storage.Store {
+	options := sqlite.Options{Observers: c.Observers, WatchEvents: c.WatchEvents, Retention: -1, ProgressInterval: time.Millisecond}
+	if c.Clock != nil {
+		options.Clock = c.Clock
+	}
+	return open(t, c.Dir, options)
 }
 
 // open opens the store in a directory, and makes sure at the end of the test that what it leaves behind is sound.
@@ -32,13 +38,12 @@ func open(t *testing.T, dir string, options sqlite.Options) *sqlite.Store {
 	return s
 }
 
-// mustBeSound closes a store and checks the whole database.
+// mustBeSound closes a store and checks the whole database. The test's context has ended when its cleanups run.
 func mustBeSound(t *testing.T, s *sqlite.Store, path string) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	// The test's own context has ended when its cleanups run.
 	ctx := context.WithoutCancel(t.Context())
 	again, err := sqlite.Open(ctx, path, sqlite.Options{Retention: -1})
 	if err != nil {

@@ -39,6 +39,7 @@ func Run(t *testing.T, open Open) {
 		"compaction": compactions,
 		"expiry":     expiries,
 		"lifetime":   lifetimes,
+		"scripts":    scripts,
 		"together":   together,
 	}
 	for name, checks := range groups {
