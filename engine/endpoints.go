@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	upstream "k8s.io/apiserver/pkg/endpoints/discovery"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -46,11 +47,21 @@ func (s *Server) newEndpoints(port int) (http.Handler, error) {
 	})
 	info := discovery.Version(version.Info())
 	paths.Handle("/version", info)
-	paths.Handle("/version/", info)
-	paths.HandlePrefix("/version/", http.HandlerFunc(api.NotFound))
+	paths.HandlePrefix("/version/", onlyItself(info, http.HandlerFunc(api.NotFound)))
 	routes.Index{}.Install(listedPaths{paths, resources}, paths)
 	paths.NotFoundHandler(firstOf(s.parts.api, resources, s.parts.openapi))
 	return paths, nil
+}
+
+// onlyItself answers at a path that ends in a slash, and with otherwise at those below it.
+func onlyItself(itself, otherwise http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/") {
+			itself.ServeHTTP(w, r)
+			return
+		}
+		otherwise.ServeHTTP(w, r)
+	})
 }
 
 // firstOf answers with the first of the documents whose path it is, and with otherwise if it is none's.
