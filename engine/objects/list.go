@@ -152,7 +152,7 @@ func (l *listing) readError(ctx context.Context, err error, position string) err
 		if err != nil {
 			current = 0
 		}
-		return apistorage.NewTooLargeResourceVersionError(uint64(l.revision), current, 0)
+		return apistorage.NewTooLargeResourceVersionError(uint64(l.revision), current, tooLargeRetrySeconds)
 	default:
 		return l.store.backendError("list", l.prefix, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
 	apistorage "k8s.io/apiserver/pkg/storage"
@@ -63,6 +62,9 @@ func (s *Store) read(ctx context.Context, key string) (*storage.Item, int64, err
 	return &result.Items[0], result.Revision, nil
 }
 
+// tooLargeRetrySeconds is when a client that asked for a revision of the future is told to come again; kube-apiserver's too.
+const tooLargeRetrySeconds = 1
+
 // checkMinimumRevision holds the promise that an answer is not older than the resourceVersion of the request.
 func checkMinimumRevision(minimum string, actual int64) error {
 	if minimum == "" {
@@ -70,10 +72,10 @@ func checkMinimumRevision(minimum string, actual int64) error {
 	}
 	revision, err := versioner.ParseResourceVersion(minimum)
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("invalid resource version: %v", err))
+		return err // as it is: kube-apiserver's cache does not make a bad request of it either
 	}
 	if revision > uint64(actual) {
-		return apistorage.NewTooLargeResourceVersionError(revision, uint64(actual), 0)
+		return apistorage.NewTooLargeResourceVersionError(revision, uint64(actual), tooLargeRetrySeconds)
 	}
 	return nil
 }
