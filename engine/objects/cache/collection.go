@@ -1,0 +1,177 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/utils/third_party/forked/golang/btree"
+
+	"gatehouse/engine/storage"
+)
+
+// Resource says what a collection holds and how to read it.
+type Resource struct {
+	// Prefix is what all keys of the resource begin with, and no others: "/registry/pods/".
+	Prefix string
+	// Decode makes an object of stored bytes, as a read by its key at that revision would show it: decrypted, converted to the
+	// version that Attributes and Version.Encode work with, with its resourceVersion, decorated. The object is the caller's; value
+	// must not be changed. It is called from many goroutines.
+	Decode func(key string, value []byte, revision int64) (runtime.Object, error)
+	// Attributes tells the labels and the selectable fields of a decoded object.
+	Attributes apistorage.AttrFunc
+}
+
+// Collection is the state of one resource. It is loaded when it is first looked at, and from then on kept up to date.
+type Collection struct {
+	cache    *Cache
+	resource Resource
+	topics   topics
+	shapes   shapes
+
+	// selected says that somebody has asked for attributes: then they are worth making whenever an object is decoded anyway.
+	selected atomic.Bool
+	// loading holds a token while somebody loads the collection.
+	loading chan struct{}
+	// loaded is set once, when all that Cache.mu guards below is filled in.
+	loaded atomic.Bool
+	// loadedAt is the revision at which the store was read; it may run ahead of Cache.revision for a moment. Set before loaded.
+	loadedAt int64
+
+	// Cache.mu guards all below.
+	gathering bool            // a load is under way and needs the events beside it
+	gathered  []storage.Event // since it began
+	tree      *btree.BTree[*Entry]
+	changed   int64     // the revision that last changed the tree
+	snapshot  *snapshot // of the tree as it is; nil if none has been taken since it changed
+	window    window
+	batch     []*Event // of the Observe that is running
+}
+
+// degree of the tree: wide nodes make scans quick, narrow ones the copies that a write makes of what snapshots still see.
+const degree = 24
+
+// Attach registers a resource and returns its collection. Nothing is read before the collection is first looked at. A second
+// call with the same prefix returns the first one's collection: resources that share their objects share their state.
+func (c *Cache) Attach(r Resource) *Collection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if collection := c.collections.byPrefix[r.Prefix]; collection != nil {
+		return collection
+	}
+	collection := &Collection{
+		cache: c, resource: r, loading: make(chan struct{}, 1),
+		topics: topics{byScope: map[string]*topic{}},
+		window: window{events: c.options.WindowEvents, bytes: c.options.WindowBytes},
+	}
+	c.collections.add(collection)
+	return collection
+}
+
+// load makes sure that the collection is loaded. Whoever comes first loads, in its own context; others wait, and take over
+// should it give up.
+func (c *Collection) load(ctx context.Context) error {
+	if c.loaded.Load() {
+		return nil
+	}
+	select {
+	case c.loading <- struct{}{}:
+		defer func() { <-c.loading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.loaded.Load() {
+		return nil
+	}
+	if err := c.loadNow(ctx); err != nil {
+		return fmt.Errorf("load %s into the cache: %w", c.resource.Prefix, err)
+	}
+	return nil
+}
+
+// loadNow reads the store at one revision and adds what the feed has told since it began. What is committed before the reading is in
+// what was read, what is committed later is observed while gathering: nothing falls between.
+func (c *Collection) loadNow(ctx context.Context) error {
+	backend, err := c.cache.store()
+	if err != nil {
+		return err
+	}
+	c.gather(true)
+	prefix := c.resource.Prefix
+	result, err := backend.Range(ctx, storage.RangeRequest{Start: prefix, End: storage.PrefixEnd(prefix)})
+	if err != nil {
+		c.gather(false)
+		return err
+	}
+	tree := btree.New(degree, func(a, b *Entry) bool { return a.key < b.key })
+	for i := range result.Items {
+		item := &result.Items[i]
+		tree.ReplaceOrInsert(newEntry(c, item.Key, item.Value, item.ModRevision))
+	}
+	c.settle(tree, result.Revision)
+	return nil
+}
+
+func (c *Collection) gather(on bool) {
+	c.cache.mu.Lock()
+	defer c.cache.mu.Unlock()
+	c.gathering, c.gathered = on, nil
+}
+
+// settle puts a tree read at a revision into service.
+func (c *Collection) settle(tree *btree.BTree[*Entry], revision int64) {
+	c.cache.mu.Lock()
+	defer c.cache.mu.Unlock()
+	c.tree, c.changed, c.loadedAt = tree, revision, revision
+	c.window.start(revision)
+	c.loaded.Store(true)
+	for i := range c.gathered {
+		c.observe(&c.gathered[i])
+	}
+	// No watcher has begun yet: none has to be told.
+	c.batch = nil
+	c.gathering, c.gathered = false, nil
+}
+
+// observe takes in one event. Cache.mu must be held.
+func (c *Collection) observe(e *storage.Event) {
+	switch {
+	case !c.loaded.Load():
+		if c.gathering {
+			c.gathered = append(c.gathered, *e)
+		}
+	case e.Item.ModRevision > c.loadedAt:
+		event := c.apply(e)
+		c.window.add(event)
+		c.batch = append(c.batch, event)
+		c.changed, c.snapshot = event.Revision, nil
+	}
+}
+
+// apply changes the tree.
+func (c *Collection) apply(e *storage.Event) *Event {
+	event := &Event{Revision: e.Item.ModRevision}
+	if e.Delete {
+		event.Kind = Deleted
+		event.Previous, _ = c.tree.Delete(&Entry{key: e.Item.Key})
+		event.Entry = departed(event.Previous, event.Revision)
+		return event
+	}
+	event.Entry = newEntry(c, e.Item.Key, compact(e.Item.Value), e.Item.ModRevision)
+	event.Previous, _ = c.tree.ReplaceOrInsert(event.Entry)
+	if event.Previous != nil {
+		event.Kind = Modified
+		event.Entry.key = event.Previous.key // one copy for all states
+	}
+	return event
+}
+
+// compact is b in a slice of its own when b's array is much larger: encoders often leave room at the end.
+func compact(b []byte) []byte {
+	if spare := cap(b) - len(b); spare > 64+len(b)/8 {
+		return append(make([]byte, 0, len(b)), b...)
+	}
+	return b
+}

@@ -1,0 +1,200 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// WatchRequest says what a watch wants to see.
+type WatchRequest struct {
+	// Scope is what of the collection: "" for all of it, else the prefix of its keys, which ends with a slash (a namespace), or
+	// one key.
+	Scope string
+	// After is the last revision the caller has seen. 0 starts at the present view, which Watch returns. A revision that has not
+	// been written yet is allowed: the watch then starts with the first event beyond it.
+	After int64
+}
+
+// covers says whether a key is in the scope.
+func (q WatchRequest) covers(key string) bool {
+	return q.Scope == "" || key == q.Scope || (strings.HasSuffix(q.Scope, "/") && strings.HasPrefix(key, q.Scope))
+}
+
+// Watcher delivers the events of one scope in revision order, without gaps. Next and Take are for one goroutine; Close releases
+// the watcher and may be called from any, more than once.
+type Watcher struct {
+	collection *Collection
+	scope      string
+	ready      chan struct{} // holds a token when there may be news
+
+	mu     sync.Mutex // guards all below
+	queue  [][]*Event
+	events int32    // in queue
+	ended  error    // why there will be no more
+	weight int64    // in queue
+	seen   int64    // everything up to it has been delivered, or was not to be
+	missed []*Event // from before seen, to be delivered first
+}
+
+// Watch starts a watcher. For After 0, the view it begins at comes back too: view and events together miss nothing and say
+// nothing twice. ErrNotHeld tells of a revision older than the window.
+func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View, error) {
+	if q.Scope == c.resource.Prefix {
+		q.Scope = ""
+	}
+	w := &Watcher{collection: c, scope: q.Scope, ready: make(chan struct{}, 1)}
+	// What is delivered between joining and beginning may be older than where the watcher begins: Take leaves it out.
+	c.cache.dispatcher.join(w)
+	view, err := c.begin(ctx, w, q)
+	if err != nil {
+		w.Close()
+		return nil, View{}, fmt.Errorf("watch %s after revision %d: %w", c.resource.Prefix+q.Scope, q.After, err)
+	}
+	return w, view, nil
+}
+
+// begin says what the watcher has seen already, and gives it what the window has beyond that.
+func (c *Collection) begin(ctx context.Context, w *Watcher, q WatchRequest) (View, error) {
+	if q.After < 0 {
+		return View{}, fmt.Errorf("there is no revision %d", q.After)
+	}
+	if err := c.lock(ctx); err != nil {
+		return View{}, err
+	}
+	defer c.cache.mu.Unlock()
+	if q.After == 0 {
+		view := c.view()
+		w.replay(nil, view.revision)
+		return view, nil
+	}
+	missed, held := c.window.after(q.After)
+	if !held {
+		return View{}, ErrNotHeld
+	}
+	var events []*Event
+	for _, e := range missed {
+		if q.covers(e.Entry.key) {
+			events = append(events, e)
+		}
+	}
+	w.replay(events, max(q.After, c.cache.revision))
+	return View{}, nil
+}
+
+// replay begins the watcher at a revision, after events from before it.
+func (w *Watcher) replay(events []*Event, seen int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = seen
+	w.missed = events
+	w.signal()
+}
+
+// Next waits for events and returns them, oldest first; the slice is shared and must not be changed. revision says up to where
+// the watcher has now seen everything, also when ctx ends the waiting: then nothing is lost, and Next may be called again.
+// Otherwise it ends with ErrSlowWatcher or ErrClosed.
+func (w *Watcher) Next(ctx context.Context) (events []*Event, revision int64, err error) {
+	for {
+		events, revision, err = w.Take()
+		if len(events) > 0 || err != nil {
+			return events, revision, err
+		}
+		select {
+		case <-w.ready:
+		case <-ctx.Done():
+			if events, revision, err = w.Take(); len(events) > 0 || err != nil {
+				return events, revision, err
+			}
+			return nil, revision, ctx.Err()
+		}
+	}
+}
+
+// Ready delivers when Take may have something to tell; it may deliver once too often.
+func (w *Watcher) Ready() <-chan struct{} { return w.ready }
+
+// Take is Next without waiting: no events and no error mean that there is nothing new up to revision.
+func (w *Watcher) Take() (events []*Event, revision int64, err error) {
+	// All up to here has been offered already, so that what is not in the queue now was not for this watcher.
+	told := w.collection.cache.dispatcher.told.Load()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	events = w.missed
+	for _, batch := range w.queue {
+		events = w.appendNew(events, batch)
+	}
+	w.missed, w.queue, w.events, w.weight = nil, nil, 0, 0
+	if len(events) > 0 {
+		w.seen = max(w.seen, events[len(events)-1].Revision)
+	}
+	if w.ended == nil {
+		w.seen = max(w.seen, told)
+	}
+	if len(events) > 0 {
+		return events, w.seen, nil
+	}
+	return nil, w.seen, w.ended
+}
+
+// appendNew appends what of a batch has not been seen. The first batch, if all of it is new, is passed on as it is.
+func (w *Watcher) appendNew(events, batch []*Event) []*Event {
+	for len(batch) > 0 && batch[0].Revision <= w.seen {
+		batch = batch[1:]
+	}
+	if len(events) == 0 {
+		return batch[:len(batch):len(batch)]
+	}
+	return append(events, batch...)
+}
+
+// offer is the dispatcher's, in commit order, and never waits. It returns false when the watcher has fallen too far behind:
+// then what has gathered is dropped, so that a forgotten watcher holds no memory.
+func (w *Watcher) offer(batch []*Event, weight int64, mostEvents int, mostWeight int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.signal()
+	if w.events > 0 && (int(w.events)+len(batch) > mostEvents || w.weight+weight > mostWeight) {
+		w.finish(ErrSlowWatcher)
+		return false
+	}
+	w.queue = append(w.queue, batch)
+	w.events, w.weight = w.events+int32(len(batch)), w.weight+weight
+	return true
+}
+
+// end says that there will be no more; what has been offered is still delivered.
+func (w *Watcher) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended == nil {
+		w.ended = err
+	}
+	w.signal()
+}
+
+// finish ends the watcher and drops what it was offered. mu must be held.
+func (w *Watcher) finish(err error) {
+	if w.ended == nil {
+		w.ended = err
+	}
+	w.missed, w.queue, w.events, w.weight = nil, nil, 0, 0
+}
+
+// signal never blocks: a token that is there already tells of this news too.
+func (w *Watcher) signal() {
+	select {
+	case w.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Close releases the watcher; its Next ends with ErrClosed.
+func (w *Watcher) Close() {
+	w.collection.cache.dispatcher.leave(w)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.finish(ErrClosed)
+	w.signal()
+}
