@@ -57,6 +57,7 @@ type parts struct {
 	informers informers.SharedInformerFactory
 
 	audiences     authenticator.Audiences
+	tokenKeys     serviceaccount.PublicKeysGetter
 	authenticator authenticator.Request
 	authorizer    authz.Chain
 	catalog       *catalog.Catalog
@@ -112,15 +113,15 @@ func (s *Server) buildAuthz(context.Context) (err error) {
 
 func (s *Server) buildAuthn(context.Context) error {
 	issuer := s.config.ServiceAccounts.Issuer
-	keys, err := serviceaccount.StaticPublicKeysGetter(s.pki.ServiceAccountPublicKeys())
-	if err != nil {
+	var err error
+	if s.parts.tokenKeys, err = serviceaccount.StaticPublicKeysGetter(s.pki.ServiceAccountPublicKeys()); err != nil {
 		return fmt.Errorf("read the service account keys: %w", err)
 	}
 	s.parts.audiences = authenticator.Audiences{issuer}
 	s.parts.authenticator, err = authn.New(authn.Config{
 		ClientCAs:             s.pki.ClientCAs,
 		ServiceAccountIssuers: []string{issuer},
-		ServiceAccountKeys:    keys,
+		ServiceAccountKeys:    s.parts.tokenKeys,
 		ServiceAccounts:       authn.BoundObjects{Client: s.parts.client},
 		Audiences:             s.parts.audiences,
 		AnonymousPaths:        health.Paths(),

@@ -48,6 +48,14 @@ func (s *Server) newEndpoints(port int) (http.Handler, error) {
 	info := discovery.Version(version.Info())
 	paths.Handle("/version", info)
 	paths.HandlePrefix("/version/", onlyItself(info, http.HandlerFunc(api.NotFound)))
+	issuer, err := newIssuerDocuments(s.config.ServiceAccounts.Issuer, s.address(port), s.parts.tokenKeys)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range issuerPaths() {
+		paths.Handle(path, issuer)
+		paths.UnlistedHandle(path+"/", issuer)
+	}
 	routes.Index{}.Install(listedPaths{paths, resources}, paths)
 	paths.NotFoundHandler(firstOf(s.parts.api, resources, s.parts.openapi))
 	return paths, nil
@@ -77,6 +85,11 @@ func firstOf(otherwise http.Handler, all ...documents) http.Handler {
 	})
 }
 
+// address is where others reach a server that listens on port.
+func (s *Server) address(port int) string {
+	return net.JoinHostPort(s.config.AdvertiseAddress.String(), strconv.Itoa(port))
+}
+
 // discoveryAddresses tell clients in the service network to come by the kubernetes Service, and others by our own address.
 func (s *Server) discoveryAddresses(port int) (upstream.Addresses, error) {
 	serviceIP, err := s.serviceIP()
@@ -85,7 +98,7 @@ func (s *Server) discoveryAddresses(port int) (upstream.Addresses, error) {
 	}
 	network, _ := s.serviceCIDRs()
 	return upstream.DefaultAddresses{
-		DefaultAddress: net.JoinHostPort(s.config.AdvertiseAddress.String(), strconv.Itoa(port)),
+		DefaultAddress: s.address(port),
 		CIDRRules: []upstream.CIDRRule{{
 			IPRange: network,
 			Address: net.JoinHostPort(serviceIP.String(), strconv.Itoa(kubernetesServicePort)),

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
@@ -254,5 +256,34 @@ func TestPathsThatNameNothingAreAnsweredAsUpstreamDoes(t *testing.T) {
 				t.Errorf("message %q, want %q", status.Message, test.message)
 			}
 		})
+	}
+}
+
+func TestRelyingPartiesFindTheKeysOfServiceAccountTokens(t *testing.T) {
+	server := serve(t, testConfig(t, t.TempDir()))
+	client := server.admin(t)
+	var configuration struct {
+		Issuer  string `json:"issuer"`
+		JWKSURI string `json:"jwks_uri"`
+	}
+	response, body := do(t, client, "GET", server.URL+"/.well-known/openid-configuration", "")
+	if err := json.Unmarshal([]byte(body), &configuration); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %v\n%s", response.Status, err, body)
+	}
+	if configuration.Issuer != server.config.ServiceAccounts.Issuer || !strings.HasSuffix(configuration.JWKSURI, "/openid/v1/jwks") {
+		t.Errorf("configuration: %+v", configuration)
+	}
+	var keys struct {
+		Keys []struct {
+			KeyID string `json:"kid"`
+		} `json:"keys"`
+	}
+	if _, body := do(t, client, "GET", server.URL+"/openid/v1/jwks", ""); json.Unmarshal([]byte(body), &keys) != nil || len(keys.Keys) != 1 {
+		t.Fatalf("keys: %s", body)
+	}
+	header, _, _ := strings.Cut(server.token(t, "default", "robot"), ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(header)
+	if err != nil || !strings.Contains(string(decoded), `"kid":"`+keys.Keys[0].KeyID+`"`) {
+		t.Errorf("the token's header %s is not signed by key %s", decoded, keys.Keys[0].KeyID)
 	}
 }
