@@ -41,7 +41,7 @@ func (g *gate) Validate(ctx context.Context, a admission.Attributes, o admission
 
 // ask asks every plugin that the request concerns, until one denies it.
 func (g *gate) ask(ctx context.Context, r *request) error {
-	if r.exempt(g.set.exempt) {
+	if r.exempt(g.set.exempt) || g.set.options.Exempt != nil && g.set.options.Exempt(ctx, r.Attributes) {
 		return nil
 	}
 	var rev *review // made for the first plugin that is asked

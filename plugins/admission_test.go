@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"gatehouse/plugins"
 	"gatehouse/plugins/internal/guesttest"
 	"gatehouse/plugins/plugintest"
 )
@@ -278,5 +280,18 @@ func TestWithoutPluginsNothingIsHandled(t *testing.T) {
 	h := open(t, nil)
 	if h.Admission().Handles(admission.Create) {
 		t.Error("an empty folder wants to see requests")
+	}
+}
+
+func TestRequestsOfTheServersOwnCanBeExempt(t *testing.T) {
+	type own struct{}
+	h := open(t, files{"broken.wasm": "not wasm"}, func(o *plugins.Options) {
+		o.Exempt = func(ctx context.Context, _ admission.Attributes) bool { return ctx.Value(own{}) != nil }
+	})
+	if err := h.admit(context.WithValue(t.Context(), own{}, true), plugintest.Create(plugintest.Pod(nil))); err != nil {
+		t.Errorf("the server's own request is denied: %v", err)
+	}
+	if err := h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))); err == nil {
+		t.Error("a client's request is let pass by a broken plugin")
 	}
 }

@@ -23,27 +23,9 @@ type host struct {
 	*plugins.Set
 	t   *testing.T
 	dir string
-	log *safeBuffer
+	log *plugintest.Log
 	// close closes the set before the test ends; it may be called again.
 	close func()
-}
-
-// safeBuffer is a log that several goroutines write.
-type safeBuffer struct {
-	mu sync.Mutex // guards b
-	b  strings.Builder
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // files are what a plugin folder holds, by name.
@@ -57,7 +39,7 @@ func calm() sandbox.Limits {
 // open starts a host over a new folder with those files and waits until they are loaded.
 func open(t *testing.T, content files, change ...func(*plugins.Options)) *host {
 	t.Helper()
-	h := &host{t: t, dir: t.TempDir(), log: &safeBuffer{}}
+	h := &host{t: t, dir: t.TempDir(), log: &plugintest.Log{}}
 	h.write(content)
 	options := plugins.Options{
 		Dir:      h.dir,

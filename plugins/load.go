@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -63,6 +64,10 @@ func (s *Set) load(p *plugin) {
 		}
 	}
 	s.announce()
+	if !s.busy() {
+		// Compiling takes many times the memory of what it makes, and an idle server would keep it for minutes.
+		debug.FreeOSMemory()
+	}
 }
 
 func (s *Set) loadOnce(p *plugin) {
@@ -93,7 +98,7 @@ func (s *Set) loadOnce(p *plugin) {
 	}
 	s.publish(p, &state{manifest: src.manifest, module: module, digest: src.digest, revision: src.revision, since: time.Now()})
 	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", module.Roles(),
-		"took", time.Since(began).Round(time.Millisecond))
+		"took", time.Since(began).Round(time.Millisecond).String())
 }
 
 // refuse publishes that the newest files do not serve, and why.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,9 @@ type Options struct {
 	Limits sandbox.Limits
 	// LoadWait is how long a request waits for a plugin whose first load is under way; 0 is ten seconds.
 	LoadWait time.Duration
+	// Exempt, when given, names the requests no plugin is asked about besides reviews of identity and access: the server's
+	// own, without which it cannot run at all. It must go by something that no client can have.
+	Exempt func(context.Context, admission.Attributes) bool
 	// Operations are what guests can ask of the server by name. Each is open to every plugin.
 	Operations map[string]sandbox.Operation
 }
@@ -166,14 +170,12 @@ func (s *Set) Sync(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	<-scanned
-	return s.await(ctx, func() bool {
-		for _, p := range s.plugins() {
-			if p.busy() {
-				return false
-			}
-		}
-		return true
-	})
+	return s.await(ctx, func() bool { return !s.busy() })
+}
+
+// busy reports whether any plugin is being loaded.
+func (s *Set) busy() bool {
+	return slices.ContainsFunc(s.plugins(), (*plugin).busy)
 }
 
 // Changed returns a channel that is closed when any plugin's status next changes. Get it before looking at List.

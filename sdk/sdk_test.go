@@ -43,7 +43,7 @@ func build(t testing.TB) guest {
 }
 
 // open starts a host with a plugin guest-x for each x of do, which does what do says in one phase.
-func (g guest) open(t testing.TB, log *strings.Builder, do ...string) *plugins.Set {
+func (g guest) open(t testing.TB, log *plugintest.Log, do ...string) *plugins.Set {
 	t.Helper()
 	dir := t.TempDir()
 	for _, what := range do {
@@ -80,7 +80,8 @@ func (g guest) open(t testing.TB, log *strings.Builder, do ...string) *plugins.S
 }
 
 func TestGuestsInGo(t *testing.T) {
-	g := build(t)
+	g := build(t) // once: under -race the machine code takes many seconds to make
+	t.Run("an instance stays between calls", func(t *testing.T) { testRemembering(t, g) })
 	for _, test := range []struct {
 		name, do, want string
 		warnings       []string
@@ -101,7 +102,7 @@ func TestGuestsInGo(t *testing.T) {
 		{name: "parsing the review decides alike", do: "json", want: `403 Forbidden: admission plugin "guest-json" denied the request: no owner`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var log strings.Builder
+			var log plugintest.Log
 			set := g.open(t, &log, test.do)
 			w, pod := &plugintest.Warnings{}, describedPod()
 			got := plugintest.Fate(plugintest.Admit(w.Context(t.Context()), set, plugintest.Create(pod)))
@@ -121,8 +122,9 @@ func TestGuestsInGo(t *testing.T) {
 	}
 }
 
-func TestAGuestInGoStaysBetweenCalls(t *testing.T) {
-	set := build(t).open(t, nil, "remember")
+// testRemembering shows that an instance stays between calls.
+func testRemembering(t *testing.T, g guest) {
+	set := g.open(t, nil, "remember")
 	w := &plugintest.Warnings{}
 	for range 3 {
 		if err := plugintest.Admit(w.Context(t.Context()), set, plugintest.Create(describedPod())); err != nil {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -105,4 +107,24 @@ func (w *Warnings) AddWarning(_, text string) { w.Texts = append(w.Texts, text) 
 // Context makes a request's context whose warnings are recorded.
 func (w *Warnings) Context(ctx context.Context) context.Context {
 	return warning.WithWarningRecorder(ctx, w)
+}
+
+// Log is a buffer for a host's log, which several goroutines write. The zero value is ready.
+type Log struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String is what has been written.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -11,9 +11,12 @@ import (
 type Role string
 
 const (
+	// Authenticate says who asks.
 	Authenticate Role = "authenticate"
-	Authorize    Role = "authorize"
-	Admit        Role = "admit"
+	// Authorize says whether they may.
+	Authorize Role = "authorize"
+	// Admit says whether what they ask is acceptable.
+	Admit Role = "admit"
 )
 
 // Names of the ABI; sdk/SPEC.md says what each means.
@@ -92,6 +95,7 @@ type Kind uint32
 const (
 	// Absent: there is nothing at the pointer.
 	Absent Kind = iota
+	// Null: the text is null.
 	Null
 	// Boolean: the text is true or false.
 	Boolean

@@ -1,0 +1,53 @@
+package plugins_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"gatehouse/plugins"
+	"gatehouse/plugins/internal/guesttest"
+	"gatehouse/plugins/plugintest"
+)
+
+// BenchmarkAdmit is what plugins add to a write that they do not concern, and what the smallest guest adds to one it does.
+func BenchmarkAdmit(b *testing.B) {
+	const elsewhere = "admission: {rules: [{operations: [CREATE, UPDATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}]}"
+	for _, bench := range []struct {
+		name, manifest string
+		plugins        int
+	}{
+		{"no plugin", "", 0},
+		{"100 plugins for other resources", elsewhere, 100},
+		{"one plugin in one phase", "admission: {phases: [validate]}", 1},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			dir := b.TempDir()
+			for i := range bench.plugins {
+				name := filepath.Join(dir, fmt.Sprintf("guest-%d", i))
+				if err := os.WriteFile(name+".wasm", guesttest.Allow(b, 'a'), 0o600); err != nil {
+					b.Fatal(err)
+				}
+				if err := os.WriteFile(name+".yaml", []byte(bench.manifest), 0o600); err != nil {
+					b.Fatal(err)
+				}
+			}
+			set, err := plugins.Open(b.Context(), plugins.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), Limits: calm()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer set.Close()
+			if err := set.Wait(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			write := plugintest.Create(plugintest.Pod(nil))
+			for b.Loop() {
+				if err := plugintest.Admit(b.Context(), set, write); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
