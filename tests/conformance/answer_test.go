@@ -14,6 +14,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -152,8 +153,8 @@ func readProtobufEvents(body io.ReadCloser, atMost int) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		var event metav1.WatchEvent
-		if err := event.Unmarshal(withoutEnvelope(buffer[:n])); err != nil {
+		var event metav1.WatchEvent // which, unlike objects, comes without an envelope
+		if err := event.Unmarshal(buffer[:n]); err != nil {
 			return nil, err
 		}
 		object, err := fromProtobuf(event.Object.Raw)
@@ -165,23 +166,27 @@ func readProtobufEvents(body io.ReadCloser, atMost int) ([]any, error) {
 	return documents, nil
 }
 
-// withoutEnvelope is the object inside a protobuf body of Kubernetes.
-func withoutEnvelope(content []byte) []byte {
-	var unknown runtime.Unknown
+// openEnvelope reads what stands around a protobuf object of Kubernetes.
+func openEnvelope(content []byte) (runtime.Unknown, error) {
 	const magic = "k8s\x00"
-	if !bytes.HasPrefix(content, []byte(magic)) || unknown.Unmarshal(content[len(magic):]) != nil {
-		return content
+	var envelope runtime.Unknown
+	if !bytes.HasPrefix(content, []byte(magic)) {
+		return envelope, fmt.Errorf("no protobuf object of Kubernetes: %.40q", content)
 	}
-	return unknown.Raw
+	return envelope, envelope.Unmarshal(content[len(magic):])
 }
 
-// fromProtobuf decodes an object as JSON would show it.
+// fromProtobuf decodes an object as JSON would show it. Kind and version are what the envelope says, even if that is nothing.
 func fromProtobuf(content []byte) (any, error) {
-	object, kind, err := protobufSerializer.Decode(content, nil, nil)
+	envelope, err := openEnvelope(content)
 	if err != nil {
 		return nil, err
 	}
-	object.GetObjectKind().SetGroupVersionKind(*kind)
+	object, _, err := protobufSerializer.Decode(content, &schema.GroupVersionKind{Version: "v1"}, nil)
+	if err != nil {
+		return nil, err
+	}
+	object.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(envelope.APIVersion, envelope.Kind))
 	encoded, err := json.Marshal(object)
 	if err != nil {
 		return nil, err

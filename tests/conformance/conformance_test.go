@@ -17,7 +17,10 @@ import (
 	"gatehouse/tests/harness"
 )
 
-var record = flag.Bool("record", false, "record the answers of the real kube-apiserver instead of comparing gatehouse's with them")
+var (
+	record  = flag.Bool("record", false, "record the answers of the real kube-apiserver instead of comparing gatehouse's with them")
+	answers = flag.String("answers", "", "directory to write gatehouse's answers to, for another program to compare with "+casesDir)
+)
 
 // advertised is an address that nothing listens on, the same for both servers.
 const advertised = "--advertise-address=192.0.2.1"
@@ -36,8 +39,11 @@ func TestAnswersAreThoseOfKubeAPIServer(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			exchanges := play(t, c, tc)
 			if *record {
-				write(t, tc, exchanges)
+				write(t, tc.golden(), exchanges)
 				return
+			}
+			if *answers != "" {
+				write(t, filepath.Join(*answers, filepath.Base(tc.golden())), exchanges)
 			}
 			compare(t, tc, exchanges, deviations[tc.name])
 		})
@@ -67,8 +73,12 @@ func start(t *testing.T) client {
 }
 
 func buildUpstream(t *testing.T) string {
-	binary := filepath.Join(t.TempDir(), "upstream")
-	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	binary := filepath.Join(t.TempDir(), "kube-apiserver")
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", strings.Join([]string{
+		// What a release of Kubernetes is stamped with; its commit and date are not compared.
+		"-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion,
+		"-X k8s.io/component-base/version.gitCommit=",
+	}, " "), ".")
 	command.Dir = "upstream"
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build kube-apiserver: %v\n%s", err, output)
@@ -76,13 +86,16 @@ func buildUpstream(t *testing.T) string {
 	return binary
 }
 
+// kubernetesVersion is the release that upstream/go.mod pins.
+const kubernetesVersion = "v1.37.2"
+
 // exchange is a step and how it was answered, as text.
 type exchange struct{ title, request, answer string }
 
 // play sends a case's steps in their order, in a new namespace.
 func play(t *testing.T, c client, tc testCase) []exchange {
 	vars := variables{"ns": tc.namespace()}
-	n := newNormaliser(strings.TrimPrefix(c.base, "https://"), tc.text)
+	n := newNormaliser(c.base[strings.LastIndex(c.base, ":")+1:], tc.text)
 	if err := makeNamespace(t.Context(), c, vars); err != nil {
 		t.Fatal(err)
 	}
@@ -120,12 +133,12 @@ func makeNamespace(ctx context.Context, c client, vars variables) error {
 // golden is how the exchange stands in a golden file, but for the title mark before it.
 func (e exchange) golden(answer string) string { return e.title + "\n" + e.request + "\n\n" + answer }
 
-func write(t *testing.T, tc testCase, exchanges []exchange) {
+func write(t *testing.T, file string, exchanges []exchange) {
 	var text strings.Builder
 	for _, e := range exchanges {
 		text.WriteString(titleMark + e.golden(e.answer) + "\n")
 	}
-	if err := os.WriteFile(tc.golden(), []byte(text.String()), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

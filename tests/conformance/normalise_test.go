@@ -13,8 +13,8 @@ import (
 // normaliser replaces what differs from run to run by names: the same value by the same name throughout a case. What a case
 // writes down itself stays.
 type normaliser struct {
-	server string // host:port
-	fixed  string // the case's text
+	port  string // of the server
+	fixed string // the case's text
 	// names of values by what they are of: uid, rv, ...
 	names map[string]map[string]string
 	// generated names, the longest first.
@@ -22,13 +22,13 @@ type normaliser struct {
 	now       time.Time
 }
 
-func newNormaliser(server, fixed string) *normaliser {
-	return &normaliser{server: server, fixed: fixed, names: map[string]map[string]string{}, now: time.Now()}
+func newNormaliser(port, fixed string) *normaliser {
+	return &normaliser{port: port, fixed: fixed, names: map[string]map[string]string{}, now: time.Now()}
 }
 
 // name is what stands for a value: <uid 1> for the first uid seen.
 func (n *normaliser) name(of, value string) string {
-	if strings.Contains(n.fixed, value) {
+	if n.isFixed(of, value) {
 		return value
 	}
 	if n.names[of] == nil {
@@ -40,11 +40,23 @@ func (n *normaliser) name(of, value string) string {
 	return n.names[of][value]
 }
 
+// isFixed says whether the case itself writes the value down.
+func (n *normaliser) isFixed(of, value string) bool {
+	pattern := `\b` + regexp.QuoteMeta(value) + `\b`
+	if of == "rv" { // which are small numbers, and may stand for anything
+		pattern = `resourceVersion(=|: ")` + value + `\b`
+	}
+	return regexp.MustCompile(pattern).MatchString(n.fixed)
+}
+
 // document normalises a body, in place where it can.
 func (n *normaliser) document(document any) any {
 	n.collectGenerated(document)
 	return n.value("", document)
 }
+
+// longestPrefix is how much of metadata.generateName gets into a name.
+const longestPrefix = 58
 
 // collectGenerated learns which names the server made up.
 func (n *normaliser) collectGenerated(value any) {
@@ -52,6 +64,7 @@ func (n *normaliser) collectGenerated(value any) {
 	case map[string]any:
 		prefix, _ := value["generateName"].(string)
 		name, _ := value["name"].(string)
+		prefix = prefix[:min(len(prefix), longestPrefix)]
 		if prefix != "" && strings.HasPrefix(name, prefix) && !slices.Contains(n.generated, name) {
 			n.generated = append(n.generated, name)
 			slices.SortFunc(n.generated, func(a, b string) int { return len(b) - len(a) })
@@ -75,6 +88,9 @@ func (n *normaliser) value(key string, value any) any {
 		for i := range value {
 			value[i] = n.value(key, value[i])
 		}
+		if orderedByChance(key, value) {
+			slices.SortFunc(value, func(a, b any) int { return strings.Compare(inline(a), inline(b)) })
+		}
 		return value
 	case json.Number:
 		if key == "nodePort" || key == "healthCheckNodePort" {
@@ -86,6 +102,15 @@ func (n *normaliser) value(key string, value any) any {
 	default:
 		return value
 	}
+}
+
+// orderedByChance says of managedFields that they are ordered by times, and of apply's conflicts that they come out of a map.
+func orderedByChance(key string, list []any) bool {
+	if key != "causes" || len(list) == 0 {
+		return key == "managedFields"
+	}
+	first, _ := list[0].(map[string]any)
+	return first["reason"] == "FieldManagerConflict"
 }
 
 // object normalises members in the order of their names, so that values get the same names in each run.
@@ -131,14 +156,15 @@ var (
 	clusterIPPattern = regexp.MustCompile(`\b10\.(9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b`)
 	nodePortPattern  = regexp.MustCompile(`\b(3[01]\d{3}|32[0-6]\d\d|327[0-5]\d|3276[0-7])\b(/TCP|/UDP)`)
 	tokenPattern     = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
-	// revisionPatterns are the words before a resource version in messages.
-	revisionPatterns = regexp.MustCompile(
-		`(resource version: \d+, current: |resource version: \d+ \(|ResourceVersion in (?:precondition|object meta): )(\d+)`)
+	// storeRevisionPattern is of a resource version that may be of any write: in a raw body, in an error about the store.
+	storeRevisionPattern = regexp.MustCompile(`(resourceVersion[\\"]*: ?[\\"]*|resource version: \d+, current: |resource version: \d+ \()(\d+)`)
+	// preconditionPattern is of an object's resource version in an error.
+	preconditionPattern = regexp.MustCompile(`(ResourceVersion in (?:the precondition|record) \()(\d+)`)
 )
 
 // text normalises a string in which volatile values stand among words.
 func (n *normaliser) text(text string) string {
-	text = strings.ReplaceAll(text, n.server, "<server>")
+	text = strings.ReplaceAll(text, ":"+n.port, ":<port>")
 	for _, name := range n.generated {
 		text = strings.ReplaceAll(text, name, n.name("generated name", name))
 	}
@@ -147,18 +173,8 @@ func (n *normaliser) text(text string) string {
 	text = timePattern.ReplaceAllStringFunc(text, n.time)
 	text = clusterIPPattern.ReplaceAllStringFunc(text, func(ip string) string { return n.name("cluster IP", ip) })
 	text = replaceGroup(nodePortPattern, text, func(groups []string) string { return n.name("node port", groups[1]) + groups[2] })
-	return replaceGroup(revisionPatterns, text, func(groups []string) string { return groups[1] + n.revision(groups[2]) })
-}
-
-// revision names a resource version that stands in a message.
-func (n *normaliser) revision(value string) string {
-	if name, known := n.names["rv"][value]; known {
-		return name
-	}
-	if strings.Contains(n.fixed, value) {
-		return value
-	}
-	return "<some rv>"
+	text = replaceGroup(storeRevisionPattern, text, func(groups []string) string { return groups[1] + "<some rv>" })
+	return replaceGroup(preconditionPattern, text, func(groups []string) string { return groups[1] + n.name("rv", groups[2]) })
 }
 
 func replaceGroup(pattern *regexp.Regexp, text string, by func(groups []string) string) string {
