@@ -152,20 +152,16 @@ func (c *Collection) observe(e *storage.Event) {
 
 // apply changes the tree.
 func (c *Collection) apply(e *storage.Event) *Event {
-	event := &Event{Revision: e.Item.ModRevision}
 	if e.Delete {
-		event.Kind = Deleted
-		event.Previous, _ = c.tree.Delete(&Entry{key: e.Item.Key})
-		event.Entry = departed(event.Previous, event.Revision)
-		return event
+		previous, _ := c.tree.Delete(&Entry{key: e.Item.Key})
+		return newEvent(c, e, nil, previous)
 	}
-	event.Entry = newEntry(c, e.Item.Key, compact(e.Item.Value), e.Item.ModRevision)
-	event.Previous, _ = c.tree.ReplaceOrInsert(event.Entry)
-	if event.Previous != nil {
-		event.Kind = Modified
-		event.Entry.key = event.Previous.key // one copy for all states
+	entry := newEntry(c, e.Item.Key, compact(e.Item.Value), e.Item.ModRevision)
+	previous, replaced := c.tree.ReplaceOrInsert(entry)
+	if replaced {
+		entry.key = previous.key // one copy for all states
 	}
-	return event
+	return newEvent(c, e, entry, previous)
 }
 
 // compact is b in a slice of its own when b's array is much larger: encoders often leave room at the end.

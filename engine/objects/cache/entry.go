@@ -35,9 +35,6 @@ func newEntry(c *Collection, key string, stored []byte, revision int64) *Entry {
 
 // departed is an older state shown at the revision of the event that ended it, as watches show what was deleted.
 func departed(previous *Entry, revision int64) *Entry {
-	if previous == nil {
-		return nil
-	}
 	return &Entry{collection: previous.collection, key: previous.key, revision: revision, source: previous, size: previous.size}
 }
 

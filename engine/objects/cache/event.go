@@ -3,6 +3,8 @@ package cache
 import (
 	"slices"
 	"sync/atomic"
+
+	"gatehouse/engine/storage"
 )
 
 // Kind says what an event did.
@@ -25,6 +27,21 @@ type Event struct {
 	Previous *Entry
 
 	departed atomic.Pointer[Entry]
+}
+
+// newEvent describes e. entry and previous are the states after and before as far as they are known already.
+func newEvent(c *Collection, e *storage.Event, entry, previous *Entry) *Event {
+	event := &Event{Revision: e.Item.ModRevision, Entry: entry, Previous: previous}
+	if previous == nil && e.Previous != nil {
+		event.Previous = newEntry(c, e.Item.Key, e.Previous.Value, e.Previous.ModRevision)
+	}
+	switch {
+	case e.Delete:
+		event.Kind, event.Entry = Deleted, departed(event.Previous, event.Revision)
+	case event.Previous != nil:
+		event.Kind = Modified
+	}
+	return event
 }
 
 // Departed is the state before shown at the event's revision, as a watch shows an object that its selector does not match any

@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -39,7 +41,8 @@ type Watcher struct {
 }
 
 // Watch starts a watcher. For After 0, the view it begins at comes back too: view and events together miss nothing and say
-// nothing twice. ErrNotHeld tells of a revision older than the window.
+// nothing twice. What has left the window is read from the store's history; ErrCompacted tells that it is gone there too, and
+// ErrNotHeld that it is more than a watcher may have waiting.
 func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View, error) {
 	if q.Scope == c.resource.Prefix {
 		q.Scope = ""
@@ -50,12 +53,12 @@ func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View,
 	view, err := c.begin(ctx, w, q)
 	if err != nil {
 		w.Close()
-		return nil, View{}, fmt.Errorf("watch %s after revision %d: %w", c.resource.Prefix+q.Scope, q.After, err)
+		return nil, View{}, fmt.Errorf("watch %s after revision %d: %w", cmp.Or(q.Scope, c.resource.Prefix), q.After, err)
 	}
 	return w, view, nil
 }
 
-// begin says what the watcher has seen already, and gives it what the window has beyond that.
+// begin says what the watcher has seen already, and gives it what happened between After and that.
 func (c *Collection) begin(ctx context.Context, w *Watcher, q WatchRequest) (View, error) {
 	if q.After < 0 {
 		return View{}, fmt.Errorf("there is no revision %d", q.After)
@@ -63,32 +66,30 @@ func (c *Collection) begin(ctx context.Context, w *Watcher, q WatchRequest) (Vie
 	if err := c.lock(ctx); err != nil {
 		return View{}, err
 	}
-	defer c.cache.mu.Unlock()
-	if q.After == 0 {
-		view := c.view()
-		w.replay(nil, view.revision)
+	view := c.view()
+	events, held := c.window.after(q.After)
+	c.cache.mu.Unlock()
+	switch {
+	case q.After == 0:
+		w.begin(nil, view.revision)
 		return view, nil
-	}
-	missed, held := c.window.after(q.After)
-	if !held {
-		return View{}, ErrNotHeld
-	}
-	var events []*Event
-	for _, e := range missed {
-		if q.covers(e.Entry.key) {
-			events = append(events, e)
+	case !held:
+		var err error
+		if events, err = c.history(ctx, q, view); err != nil {
+			return View{}, err
 		}
+	default:
+		events = slices.DeleteFunc(events, func(e *Event) bool { return !q.covers(e.Entry.key) })
 	}
-	w.replay(events, max(q.After, c.cache.revision))
+	w.begin(events, max(q.After, view.revision))
 	return View{}, nil
 }
 
-// replay begins the watcher at a revision, after events from before it.
-func (w *Watcher) replay(events []*Event, seen int64) {
+// begin makes the watcher deliver the events it has missed up to a revision, and then what is beyond that.
+func (w *Watcher) begin(missed []*Event, seen int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen = seen
-	w.missed = events
+	w.seen, w.missed = seen, missed
 	w.signal()
 }
 
