@@ -22,3 +22,19 @@ func (s *Set) Modules() []*sandbox.Module {
 	}
 	return all
 }
+
+// Retry tries failed loads again as the passing of time does. It must not be called while the folder changes.
+func (s *Set) Retry(now time.Time) { s.retry(now) }
+
+// PendingPlugin is a plugin whose first load never ends.
+type PendingPlugin struct{ p *plugin }
+
+// Pending makes a plugin that is being loaded the only one. It must not be called while the folder changes.
+func (s *Set) Pending(name string) PendingPlugin {
+	p := newPlugin(s.options.Dir, name)
+	s.members.Store(&[]*plugin{p})
+	return PendingPlugin{p}
+}
+
+// Remove is the removal of its file.
+func (p PendingPlugin) Remove() { p.p.remove() }

@@ -19,9 +19,13 @@ const (
 	patience = 500 * time.Millisecond
 	// pollEvery is how often the folder is read when the system does not tell of changes.
 	pollEvery = 500 * time.Millisecond
-	// trimEvery is how often idle instances are looked for, idleFor how long one may be idle.
-	trimEvery = 30 * time.Second
+	// tidyEvery is how often idle instances are looked for, idleFor how long one may be idle. The folder is read then as well:
+	// the system does not tell of changes behind links that lead out of it.
+	tidyEvery = 30 * time.Second
 	idleFor   = time.Minute
+	// firstRetry is after how long a load that failed for a reason which may pass is tried again; it doubles up to lastRetry.
+	firstRetry = 30 * time.Second
+	lastRetry  = time.Hour
 )
 
 // folder watches a directory. It is used by one goroutine.
@@ -151,8 +155,8 @@ func pluginName(file string) (string, bool) {
 // follow keeps the set up with its folder until the set is closed.
 func (s *Set) follow(f *folder) {
 	defer f.unwatch()
-	trim := time.NewTicker(trimEvery)
-	defer trim.Stop()
+	tidy := time.NewTicker(tidyEvery)
+	defer tidy.Stop()
 	var quiet <-chan time.Time // delivers when the folder has settled
 	var since time.Time        // when the first change came that has not been read
 	for {
@@ -181,8 +185,10 @@ func (s *Set) follow(f *folder) {
 		case scanned := <-s.syncs:
 			s.rescan(f)
 			close(scanned)
-		case <-trim.C:
-			s.trim(time.Now().Add(-idleFor))
+		case now := <-tidy.C:
+			s.trim(now.Add(-idleFor))
+			s.rescan(f)
+			s.retry(now)
 		}
 	}
 }
@@ -234,6 +240,15 @@ func (s *Set) startLoad(p *plugin) {
 		defer s.background.Done()
 		s.load(p)
 	}()
+}
+
+// retry has loads tried again that failed for a reason which may have passed.
+func (s *Set) retry(now time.Time) {
+	for _, p := range s.plugins() {
+		if p.due(now) {
+			s.startLoad(p)
+		}
+	}
 }
 
 // trim drops instances that have been idle since before t.

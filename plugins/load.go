@@ -92,6 +92,7 @@ func (s *Set) loadOnce(p *plugin) {
 	if errors.Is(err, context.Canceled) {
 		return // the file has gone, or the server is going
 	}
+	p.loaded(err)
 	if err != nil {
 		s.refuse(p, old, src, err)
 		return

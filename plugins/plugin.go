@@ -1,8 +1,10 @@
 package plugins
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gatehouse/plugins/sandbox"
@@ -21,6 +23,9 @@ type plugin struct {
 	gone bool
 	// stop ends a load whose file has gone; nil when none is under way.
 	stop func()
+	// failures counts loads in a row that failed for a reason which may pass; retryAt is when to try again, zero for never.
+	failures int
+	retryAt  time.Time
 }
 
 // state is a plugin at one moment. It does not change.
@@ -108,7 +113,40 @@ func (p *plugin) remove() *sandbox.Module {
 	if p.stop != nil {
 		p.stop()
 	}
-	return p.state.Load().module
+	s := p.state.Load()
+	if s.pending() { // requests that wait for the load need not wait for ever
+		p.state.Store(s.with(errors.New("its file has been removed")))
+		close(s.loaded)
+	}
+	return s.module
+}
+
+// loaded notes how a load ended, to try again later when the reason may pass.
+func (p *plugin) loaded(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retryAt = time.Time{}
+	if !passing(err) {
+		p.failures = 0
+		return
+	}
+	p.retryAt = time.Now().Add(min(firstRetry<<p.failures, lastRetry))
+	p.failures = min(p.failures+1, 16)
+}
+
+// due reports whether a failed load is to be tried again by now.
+func (p *plugin) due(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.retryAt.IsZero() && !now.Before(p.retryAt)
+}
+
+// passing reports whether a load's failure may be gone the next time: a machine too busy to start the guest in time, a file
+// that the system could not read.
+func passing(err error) bool {
+	var fault *sandbox.Fault
+	var system syscall.Errno
+	return errors.As(err, &fault) && fault.Kind == sandbox.Overdue || errors.As(err, &system)
 }
 
 // begin notes how a load can be stopped. It reports false when the file has gone.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -267,7 +268,7 @@ func TestCompiledCodeOfRemovedModulesIsThrownAway(t *testing.T) {
 	if err := os.Mkdir(stranger, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	open(t, files{"guest.wasm": string(guesttest.Allow(t, 'a'))}, withCache)
+	open(t, files{"guest.wasm": string(guesttest.Allow(t, 'a'))}, withCache).close()
 	second := open(t, files{"guest.wasm": string(guesttest.Allow(t, 'b'))}, withCache)
 	second.Prune()
 	entries, err := filepath.Glob(filepath.Join(cache, "*"))
@@ -300,5 +301,41 @@ func TestListTellsHowPluginsAre(t *testing.T) {
 	}
 	if err := h.Ready(); err != nil {
 		t.Errorf("a broken plugin keeps the server from being ready: %v", err)
+	}
+}
+
+func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
+	h := open(t, nil)
+	elsewhere := filepath.Join(t.TempDir(), "built.wasm")
+	if err := os.Symlink(elsewhere, filepath.Join(h.dir, "guest.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	h.sync()
+	if s := h.only(); s.State != plugins.Broken || !strings.Contains(s.Fault.Error(), "guest.wasm cannot be read: no such file") {
+		t.Fatalf("a link to nothing is %+v", s)
+	}
+	if err := os.WriteFile(elsewhere, guesttest.Allow(t, 'a'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Retry(time.Now())
+	if s := h.only(); s.State != plugins.Broken {
+		t.Errorf("it is tried again at once: %+v", s)
+	}
+	h.Retry(time.Now().Add(time.Minute))
+	h.until("loaded", func(l []plugins.Status) bool { return l[0].State == plugins.Serving })
+	h.Retry(time.Now().Add(2 * time.Hour)) // there is nothing left to try
+	if s := h.only(); s.State != plugins.Serving {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+func TestARequestDoesNotWaitForAFileThatHasGone(t *testing.T) {
+	h := open(t, nil)
+	p := h.Pending("guest")
+	fate := make(chan string)
+	go func() { fate <- plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil)))) }()
+	p.Remove()
+	if got := <-fate; !strings.Contains(got, "its file has been removed") {
+		t.Errorf("got %s, want it told that the file has gone", got)
 	}
 }
