@@ -1,0 +1,108 @@
+package read
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/validation"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	apistorage "k8s.io/apiserver/pkg/storage"
+
+	"gatehouse/engine/objects/cache"
+	"gatehouse/engine/storage"
+)
+
+// selection is which objects a LIST or WATCH is about.
+type selection struct {
+	// options are what upstream's registry would ask of its storage.
+	options apistorage.ListOptions
+	// key is the one key that can be selected, or ends with a slash and begins all that can.
+	key string
+	// everything says that no object below key is left out.
+	everything bool
+}
+
+// selects finds the selection as upstream's registry does (ListPredicate and WatchPredicate of genericregistry.Store): a
+// field selector may narrow it to one namespace or one object.
+func (r *Reader) selects(ctx context.Context, info *request.RequestInfo, options *metainternalversion.ListOptions) selection {
+	label, field := labels.Everything(), fields.Everything()
+	if options.LabelSelector != nil {
+		label = options.LabelSelector
+	}
+	if options.FieldSelector != nil {
+		field = options.FieldSelector
+	}
+	predicate := apistorage.SelectionPredicate{
+		Label:               label,
+		Field:               field,
+		GetAttrs:            r.Resource.Attributes,
+		Limit:               options.Limit,
+		Continue:            options.Continue,
+		AllowWatchBookmarks: options.AllowWatchBookmarks,
+	}
+	s := selection{
+		options: apistorage.ListOptions{
+			ResourceVersion:      options.ResourceVersion,
+			ResourceVersionMatch: options.ResourceVersionMatch,
+			SendInitialEvents:    options.SendInitialEvents,
+			Predicate:            predicate,
+			Recursive:            true,
+		},
+		everything: predicate.Empty(),
+	}
+	namespace := info.Namespace
+	if selected, ok := predicate.MatchesSingleNamespace(); ok && namespace == "" && len(validation.ValidateNamespaceName(selected, false)) == 0 {
+		namespace = selected
+	}
+	ctx = request.WithNamespace(ctx, namespace)
+	if name, ok := predicate.MatchesSingle(); ok {
+		if key, err := r.Resource.key(ctx, name); err == nil {
+			s.options.Recursive = false
+			s.key = key
+			return s
+		}
+	}
+	s.key = r.Resource.root(ctx) + "/"
+	return s
+}
+
+// key is where an object is stored, if its name can be one.
+func (r *Resource) key(ctx context.Context, name string) (string, error) {
+	if r.Namespaced {
+		return genericregistry.NamespaceKeyFunc(ctx, r.Prefix, name)
+	}
+	return genericregistry.NoNamespaceKeyFunc(ctx, r.Prefix, name)
+}
+
+// root is what the keys of all objects in ctx's namespace begin with, or of all objects if it has none.
+func (r *Resource) root(ctx context.Context) string {
+	if r.Namespaced {
+		return genericregistry.NamespaceKeyRootFunc(ctx, r.Prefix)
+	}
+	return r.Prefix
+}
+
+// matches says whether an object is selected. One whose attributes cannot be told is not, as upstream has it.
+func (s *selection) matches(entry *cache.Entry) bool {
+	if s.everything {
+		return true
+	}
+	attributes, err := entry.Attributes()
+	if err != nil {
+		return false
+	}
+	predicate := &s.options.Predicate
+	return (predicate.Label == nil || predicate.Label.Matches(attributes.Labels)) &&
+		(predicate.Field == nil || predicate.Field.Matches(attributes.Fields))
+}
+
+// end is where the selection's keys end.
+func (s *selection) end() string {
+	if s.options.Recursive {
+		return storage.PrefixEnd(s.key)
+	}
+	return s.key + "\x00"
+}
