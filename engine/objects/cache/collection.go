@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	apistorage "k8s.io/apiserver/pkg/storage"
-	"k8s.io/utils/third_party/forked/golang/btree"
 
 	"gatehouse/engine/storage"
 )
@@ -43,15 +42,12 @@ type Collection struct {
 	// Cache.mu guards all below.
 	gathering bool            // a load is under way and needs the events beside it
 	gathered  []storage.Event // since it began
-	tree      *btree.BTree[*Entry]
-	changed   int64     // the revision that last changed the tree
-	snapshot  *snapshot // of the tree as it is; nil if none has been taken since it changed
+	present   *tree
+	changed   int64     // the revision that last changed it
+	snapshot  *snapshot // of it as it is; nil if none has been taken since it changed
 	window    window
 	batch     []*Event // of the Observe that is running
 }
-
-// degree of the tree: wide nodes make scans quick, narrow ones the copies that a write makes of what snapshots still see.
-const degree = 24
 
 // Attach registers a resource and returns its collection. Nothing is read before the collection is first looked at. A second
 // call with the same prefix returns the first one's collection: resources that share their objects share their state.
@@ -105,13 +101,18 @@ func (c *Collection) loadNow(ctx context.Context) error {
 		c.gather(false)
 		return err
 	}
-	tree := btree.New(degree, func(a, b *Entry) bool { return a.key < b.key })
-	for i := range result.Items {
-		item := &result.Items[i]
-		tree.ReplaceOrInsert(newEntry(c, item.Key, item.Value, item.ModRevision))
-	}
-	c.settle(tree, result.Revision)
+	c.settle(c.plant(result.Items), result.Revision)
 	return nil
+}
+
+// plant makes a tree of what the store holds.
+func (c *Collection) plant(items []storage.Item) *tree {
+	planted := newTree()
+	for i := range items {
+		item := &items[i]
+		planted.put(newEntry(c, item.Key, item.Value, item.ModRevision))
+	}
+	return planted
 }
 
 func (c *Collection) gather(on bool) {
@@ -120,11 +121,11 @@ func (c *Collection) gather(on bool) {
 	c.gathering, c.gathered = on, nil
 }
 
-// settle puts a tree read at a revision into service.
-func (c *Collection) settle(tree *btree.BTree[*Entry], revision int64) {
+// settle puts what was read at a revision into service.
+func (c *Collection) settle(read *tree, revision int64) {
 	c.cache.mu.Lock()
 	defer c.cache.mu.Unlock()
-	c.tree, c.changed, c.loadedAt = tree, revision, revision
+	c.present, c.changed, c.loadedAt = read, revision, revision
 	c.window.start(revision)
 	c.loaded.Store(true)
 	for i := range c.gathered {
@@ -150,18 +151,13 @@ func (c *Collection) observe(e *storage.Event) {
 	}
 }
 
-// apply changes the tree.
+// apply changes the present.
 func (c *Collection) apply(e *storage.Event) *Event {
 	if e.Delete {
-		previous, _ := c.tree.Delete(&Entry{key: e.Item.Key})
-		return newEvent(c, e, nil, previous)
+		return newEvent(c, e, nil, c.present.remove(e.Item.Key))
 	}
 	entry := newEntry(c, e.Item.Key, compact(e.Item.Value), e.Item.ModRevision)
-	previous, replaced := c.tree.ReplaceOrInsert(entry)
-	if replaced {
-		entry.key = previous.key // one copy for all states
-	}
-	return newEvent(c, e, entry, previous)
+	return newEvent(c, e, entry, c.present.put(entry))
 }
 
 // compact is b in a slice of its own when b's array is much larger: encoders often leave room at the end.

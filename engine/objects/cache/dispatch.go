@@ -25,8 +25,8 @@ type dispatcher struct {
 	revision int64 // of the last commit, whether it concerned anybody or not
 	closed   bool
 
-	mu     sync.Mutex            // guards all topics of all collections, and the below; taken before a watcher's mu
-	joined map[*Watcher]struct{} // all that are to be told of the end
+	mu     sync.Mutex           // guards all topics of all collections, and the below; taken before a watcher's mu
+	active map[*topics]struct{} // those that have watchers
 	ended  bool
 }
 
@@ -40,7 +40,7 @@ func newDispatcher(watchEvents int, watchBytes int64) *dispatcher {
 	return &dispatcher{
 		watchEvents: watchEvents, watchBytes: watchBytes,
 		wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
-		joined: map[*Watcher]struct{}{},
+		active: map[*topics]struct{}{},
 	}
 }
 
@@ -101,8 +101,9 @@ func (d *dispatcher) deliver() {
 		}
 	}
 	for _, t := range touched {
-		for w := range t.watchers {
-			if !w.offer(t.batch, t.weight, d.watchEvents, d.watchBytes) {
+		// Backwards, for the last one takes the place of one that is forgotten.
+		for i := len(t.watchers) - 1; i >= 0; i-- {
+			if w := t.watchers[i]; !w.offer(t.batch, t.weight, d.watchEvents, d.watchBytes) {
 				d.forget(w)
 			}
 		}
@@ -119,10 +120,16 @@ func (d *dispatcher) endAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ended = true
-	for w := range d.joined {
-		w.end(ErrClosed)
-		d.forget(w)
+	for topics := range d.active {
+		for _, topic := range topics.byScope {
+			for _, w := range topic.watchers {
+				w.end(ErrClosed)
+				w.place = absent
+			}
+		}
+		clear(topics.byScope)
 	}
+	clear(d.active)
 }
 
 // join has a watcher handed everything that is delivered from now on.
@@ -133,7 +140,7 @@ func (d *dispatcher) join(w *Watcher) {
 		w.end(ErrClosed)
 		return
 	}
-	d.joined[w] = struct{}{}
+	d.active[&w.collection.topics] = struct{}{}
 	w.collection.topics.join(w)
 }
 
@@ -146,8 +153,14 @@ func (d *dispatcher) leave(w *Watcher) {
 
 // forget is leave with mu held.
 func (d *dispatcher) forget(w *Watcher) {
-	delete(d.joined, w)
-	w.collection.topics.leave(w)
+	if w.place == absent {
+		return
+	}
+	topics := &w.collection.topics
+	topics.leave(w)
+	if len(topics.byScope) == 0 {
+		delete(d.active, topics)
+	}
 }
 
 // topics is the watchers of one collection by what they want to see of it. dispatcher.mu guards it.
@@ -157,7 +170,7 @@ type topics struct {
 
 // topic is the watchers of one scope.
 type topic struct {
-	watchers map[*Watcher]struct{}
+	watchers []*Watcher // in no order; each knows its place
 	// batch collects the scope's events during one delivery. Its watchers share it and never change it.
 	batch  []*Event
 	weight int64
@@ -194,22 +207,28 @@ func (t topics) add(scope string, e *Event, touched []*topic) []*topic {
 	return touched
 }
 
+// absent is the place of a watcher in no topic.
+const absent = -1
+
 func (t topics) join(w *Watcher) {
 	of := t.byScope[w.scope]
 	if of == nil {
-		of = &topic{watchers: map[*Watcher]struct{}{}}
+		of = &topic{}
 		t.byScope[w.scope] = of
 	}
-	of.watchers[w] = struct{}{}
+	w.place = len(of.watchers)
+	of.watchers = append(of.watchers, w)
 }
 
+// leave takes a watcher out of its topic, where it must be.
 func (t topics) leave(w *Watcher) {
 	of := t.byScope[w.scope]
-	if of == nil {
-		return
-	}
-	delete(of.watchers, w)
-	if len(of.watchers) == 0 {
+	last := len(of.watchers) - 1
+	of.watchers[w.place] = of.watchers[last]
+	of.watchers[w.place].place = w.place
+	of.watchers[last] = nil
+	of.watchers, w.place = of.watchers[:last], absent
+	if last == 0 {
 		delete(t.byScope, w.scope)
 	}
 }

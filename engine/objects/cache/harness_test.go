@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,7 +25,7 @@ const (
 	podsPrefix = "/registry/pods/"
 	// storedMark stands before everything that is stored, so that stored bytes and forms cannot be taken for each other.
 	storedMark = "stored:"
-	// patience is how long a test waits for what must happen; it only passes when the test fails.
+	// waiting is how long a test waits for what must happen; it only passes when the test fails.
 	waiting = 30 * time.Second
 )
 
@@ -266,4 +265,26 @@ func podOf(t testing.TB, e *Entry) *corev1.Pod {
 	return object.(*corev1.Pod)
 }
 
-func sorted(s []string) []string { slices.Sort(s); return s }
+// treeAt is what the database held at a revision.
+func (h *house) treeAt(t testing.TB, revision int64) *tree {
+	t.Helper()
+	result, err := h.store.Store.Range(context.Background(), storage.RangeRequest{
+		Start: podsPrefix, End: storage.PrefixEnd(podsPrefix), Revision: revision,
+	})
+	if err != nil {
+		t.Errorf("read the store at revision %d: %v", revision, err)
+	}
+	return h.pods.plant(result.Items)
+}
+
+// watchers is how many there are.
+func (h *house) watchers() (n int) {
+	h.dispatcher.mu.Lock()
+	defer h.dispatcher.mu.Unlock()
+	for topics := range h.dispatcher.active {
+		for _, topic := range topics.byScope {
+			n += len(topic.watchers)
+		}
+	}
+	return n
+}

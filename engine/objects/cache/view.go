@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
-
-	"k8s.io/utils/third_party/forked/golang/btree"
 )
 
 // snapshot is a tree that nobody changes any more.
 type snapshot struct {
-	tree *btree.BTree[*Entry]
+	*tree
 	// from is the revision that made the tree what it is.
 	from int64
 }
@@ -79,7 +77,7 @@ func (c *Collection) lock(ctx context.Context) error {
 // view is the present. Cache.mu must be held.
 func (c *Collection) view() View {
 	if c.snapshot == nil {
-		c.snapshot = &snapshot{tree: c.tree.Clone(), from: c.changed}
+		c.snapshot = &snapshot{tree: c.present.clone(), from: c.changed}
 	}
 	return View{collection: c, snapshot: c.snapshot, revision: c.cache.revision}
 }
@@ -88,27 +86,15 @@ func (c *Collection) view() View {
 func (v View) Revision() int64 { return v.revision }
 
 // Get is the state of one key, nil if it holds nothing.
-func (v View) Get(key string) *Entry {
-	entry, _ := v.snapshot.tree.Get(&Entry{key: key})
-	return entry
-}
+func (v View) Get(key string) *Entry { return v.snapshot.get(key) }
 
 // Scan is the entries with start <= key < end, in the order of their keys; an empty end is no bound.
-func (v View) Scan(start, end string) iter.Seq[*Entry] {
-	return func(yield func(*Entry) bool) {
-		from := &Entry{key: start}
-		if end == "" {
-			v.snapshot.tree.AscendGreaterOrEqual(from, yield)
-			return
-		}
-		v.snapshot.tree.AscendRange(from, &Entry{key: end}, yield)
-	}
-}
+func (v View) Scan(start, end string) iter.Seq[*Entry] { return v.snapshot.scan(start, end) }
 
 // Count is how many entries Scan would give. It walks over them, unless they are all there are.
 func (v View) Count(start, end string) int {
-	if v.holdsOnly(start, end) {
-		return v.snapshot.tree.Len()
+	if v.snapshot.within(start, end) {
+		return v.Len()
 	}
 	n := 0
 	for range v.Scan(start, end) {
@@ -117,18 +103,8 @@ func (v View) Count(start, end string) int {
 	return n
 }
 
-// holdsOnly says that every key lies in [start, end).
-func (v View) holdsOnly(start, end string) bool {
-	first, ok := v.snapshot.tree.Min()
-	if !ok {
-		return true
-	}
-	last, _ := v.snapshot.tree.Max()
-	return start <= first.key && (end == "" || last.key < end)
-}
-
 // Len is how many entries the collection has.
-func (v View) Len() int { return v.snapshot.tree.Len() }
+func (v View) Len() int { return v.snapshot.len() }
 
 // Pin keeps the view for later pages of the same list: ViewAt finds it by its revision, until other pins or time push it out.
 func (v View) Pin() { v.collection.cache.pins.add(v) }

@@ -30,6 +30,7 @@ type Watcher struct {
 	collection *Collection
 	scope      string
 	ready      chan struct{} // holds a token when there may be news
+	place      int           // among the watchers of its scope; dispatcher.mu guards it
 
 	mu     sync.Mutex // guards all below
 	queue  [][]*Event
@@ -47,7 +48,7 @@ func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View,
 	if q.Scope == c.resource.Prefix {
 		q.Scope = ""
 	}
-	w := &Watcher{collection: c, scope: q.Scope, ready: make(chan struct{}, 1)}
+	w := &Watcher{collection: c, scope: q.Scope, place: absent, ready: make(chan struct{}, 1)}
 	// What is delivered between joining and beginning may be older than where the watcher begins: Take leaves it out.
 	c.cache.dispatcher.join(w)
 	view, err := c.begin(ctx, w, q)
