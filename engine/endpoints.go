@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/engine/api"
 	"gatehouse/engine/api/discovery"
+	"gatehouse/engine/controllers"
 	"gatehouse/engine/health"
 	"gatehouse/engine/version"
 )
@@ -26,7 +27,7 @@ type documents interface {
 }
 
 // newEndpoints is what can be asked for, behind the gates: health, documents about the API, and the API's objects.
-func (s *Server) newEndpoints(port int) (http.Handler, error) {
+func (s *Server) newEndpoints(port int, loops *controllers.Loops) (http.Handler, error) {
 	addresses, err := s.discoveryAddresses(port)
 	if err != nil {
 		return nil, err
@@ -41,6 +42,7 @@ func (s *Server) newEndpoints(port int) (http.Handler, error) {
 		Ready: []healthz.HealthChecker{
 			healthz.NewInformerSyncHealthz(s.parts.informers),
 			healthz.NamedCheck("cluster-ips", s.parts.catalog.CheckClusterIPs),
+			healthz.NamedCheck("system-namespaces", loops.CheckNamespaces),
 			healthz.NamedCheck("plugins", func(*http.Request) error { return s.parts.plugins.Ready() }),
 		},
 		Draining: s.notReady,

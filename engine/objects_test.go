@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -153,5 +156,18 @@ func TestWatchesEndCleanlyWhenTheServerStops(t *testing.T) {
 		if event.Type != "BOOKMARK" {
 			t.Errorf("the watch ended with %s %v", event.Type, event.Object)
 		}
+	}
+}
+
+func TestBrokenPluginDoesNotKeepTheServerFromComingUp(t *testing.T) {
+	config := testConfig(t, t.TempDir())
+	if err := os.WriteFile(filepath.Join(config.Plugins.Dir, "broken.wasm"), []byte("no module"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := serve(t, config) // ready: its own namespaces and roles are made whatever plugins say
+	_, err := server.client(t).CoreV1().ConfigMaps("default").Create(t.Context(),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+	if err == nil || !strings.Contains(err.Error(), `"broken"`) {
+		t.Errorf("a client's write: %v, want a refusal that names the plugin", err)
 	}
 }

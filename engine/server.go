@@ -119,7 +119,7 @@ func (s *Server) prepare(listener net.Listener) (*http.Server, *controllers.Loop
 	if err != nil {
 		return nil, nil, err
 	}
-	endpoints, err := s.newEndpoints(address.Port)
+	endpoints, err := s.newEndpoints(address.Port, loops)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/metadata"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/kubernetes/pkg/controller/namespace"
@@ -69,7 +71,10 @@ type Loops struct {
 	work    []func() // what Start sets going, each on a goroutine of its own
 	running sync.WaitGroup
 	service *kubernetesservice.Controller
-	logger  *slog.Logger
+	// namespaces is read by CheckNamespaces until found is set.
+	namespaces corelisters.NamespaceLister
+	found      atomic.Bool
+	logger     *slog.Logger
 }
 
 // New builds the loops and registers their interest in the informers. They live no longer than ctx.
@@ -88,6 +93,7 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	cidr := defaultservicecidr.NewController(config.ServiceCIDR, config.SecondaryServiceCIDR, client)
 	l.loop(func() { cidr.Start(ctx) })
 	namespaces := config.Informers.Core().V1().Namespaces()
+	l.namespaces = namespaces.Lister()
 	keeper := systemnamespaces.NewController(systemNamespaces(), client, namespaces)
 	l.loop(func() { keeper.Run(ctx.Done()) })
 	deletion := namespace.NewNamespaceController(ctx, client, metadataClient, config.Namespaced,
@@ -118,6 +124,20 @@ func (l *Loops) Start() {
 // systemNamespaces exist in every cluster.
 func systemNamespaces() []string {
 	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault}
+}
+
+// CheckNamespaces tells whether the system namespaces exist yet. It is a health check.
+func (l *Loops) CheckNamespaces(*http.Request) error {
+	if l.found.Load() {
+		return nil
+	}
+	for _, name := range systemNamespaces() {
+		if _, err := l.namespaces.Get(name); err != nil {
+			return err
+		}
+	}
+	l.found.Store(true)
+	return nil
 }
 
 // Stop takes the server out of the kubernetes Service, ends the loops and waits for them, for as long as ctx lasts.

@@ -25,6 +25,12 @@ const manager = "kube-apiserver"
 // ErrNotServing answers requests made before Serve was called.
 var ErrNotServing = errors.New("the server does not serve yet")
 
+// mark is in the context of requests that came through a Transport. No client can put it there.
+type mark struct{}
+
+// Passed says whether a request came through a Transport: whether the server made it itself.
+func Passed(ctx context.Context) bool { return ctx.Value(mark{}) != nil }
+
 // Transport is an http.RoundTripper that calls a handler in this process. It is safe for concurrent use. The handler runs on
 // a goroutine of its own, which ends when it returns; closing the response's body or ending the request's context tells it
 // to.
@@ -59,7 +65,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	// The request lives no longer than its client's context but has none of its values: what is known of a request that it
 	// is made for (who asks, what is audited) is not true of it.
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), mark{}, true))
 	release := context.AfterFunc(request.Context(), cancel)
 	reader, writer := io.Pipe()
 	w := &responseWriter{header: http.Header{}, body: writer, started: make(chan struct{})}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -56,6 +57,28 @@ func TestHandlerSeesTheRequestAsAServerWould(t *testing.T) {
 	}
 	if response.StatusCode != http.StatusCreated || response.Header.Get("X-Answered") != "yes" || string(body) != "made" {
 		t.Errorf("response: %s %v %q", response.Status, response.Header, body)
+	}
+}
+
+func TestOnlyRequestsOfTheServerItselfAreMarkedAsSuch(t *testing.T) {
+	passed := make(chan bool, 1)
+	handler := func(w http.ResponseWriter, r *http.Request) { passed <- loopback.Passed(r.Context()) }
+	response, err := serving(handler).Get("https://anything/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if !<-passed {
+		t.Error("a request through the transport is not marked")
+	}
+	outside := httptest.NewServer(http.HandlerFunc(handler))
+	defer outside.Close()
+	if response, err = outside.Client().Get(outside.URL); err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if <-passed {
+		t.Error("a request through a socket is marked as the server's own")
 	}
 }
 
