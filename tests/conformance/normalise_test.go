@@ -88,13 +88,16 @@ func (n *normaliser) value(key string, value any) any {
 		for i := range value {
 			value[i] = n.value(key, value[i])
 		}
-		if orderedByChance(key, value) {
+		if len(value) > 1 && orderedByChance(key, value) {
 			slices.SortFunc(value, func(a, b any) int { return strings.Compare(inline(a), inline(b)) })
 		}
 		return value
 	case json.Number:
-		if key == "nodePort" || key == "healthCheckNodePort" {
+		switch {
+		case key == "nodePort" || key == "healthCheckNodePort":
 			return n.name("node port", value.String())
+		case value.String() == n.port:
+			return "<port>"
 		}
 		return value
 	case string:
@@ -104,13 +107,17 @@ func (n *normaliser) value(key string, value any) any {
 	}
 }
 
-// orderedByChance says of managedFields that they are ordered by times, and of apply's conflicts that they come out of a map.
+// orderedByChance says of managedFields that they are ordered by times, and of others that they come out of a map.
 func orderedByChance(key string, list []any) bool {
-	if key != "causes" || len(list) == 0 {
-		return key == "managedFields"
+	switch key {
+	case "managedFields", "nonResourceRules", "resourceRules":
+		return true
+	case "causes": // of conflicts between those who apply
+		first, _ := list[0].(map[string]any)
+		return first["reason"] == "FieldManagerConflict"
+	default:
+		return false
 	}
-	first, _ := list[0].(map[string]any)
-	return first["reason"] == "FieldManagerConflict"
 }
 
 // object normalises members in the order of their names, so that values get the same names in each run.
@@ -155,7 +162,9 @@ var (
 	timePattern      = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
 	clusterIPPattern = regexp.MustCompile(`\b10\.(9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b`)
 	nodePortPattern  = regexp.MustCompile(`\b(3[01]\d{3}|32[0-6]\d\d|327[0-5]\d|3276[0-7])\b(/TCP|/UDP)`)
-	tokenPattern     = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
+	// certificatePattern is of the sum of a client's certificate.
+	certificatePattern = regexp.MustCompile(`(X509SHA256=)[0-9a-f]{64}`)
+	tokenPattern       = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
 	// storeRevisionPattern is of a resource version that may be of any write: in a raw body, in an error about the store.
 	storeRevisionPattern = regexp.MustCompile(`(resourceVersion[\\"]*: ?[\\"]*|resource version: \d+, current: |resource version: \d+ \()(\d+)`)
 	// preconditionPattern is of an object's resource version in an error.
@@ -169,6 +178,7 @@ func (n *normaliser) text(text string) string {
 		text = strings.ReplaceAll(text, name, n.name("generated name", name))
 	}
 	text = tokenPattern.ReplaceAllString(text, "<token>")
+	text = certificatePattern.ReplaceAllString(text, "${1}<sum>")
 	text = uidPattern.ReplaceAllStringFunc(text, func(uid string) string { return n.name("uid", uid) })
 	text = timePattern.ReplaceAllStringFunc(text, n.time)
 	text = clusterIPPattern.ReplaceAllStringFunc(text, func(ip string) string { return n.name("cluster IP", ip) })
