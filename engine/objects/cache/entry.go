@@ -20,17 +20,25 @@ type Entry struct {
 	// size is how many bytes the object has as the store keeps it.
 	size int64
 
+	content    atomic.Pointer[content] // nil if there is a source
 	attributes atomic.Pointer[Attributes]
 	forms      atomic.Pointer[forms] // a list, newest first, that only grows
 
-	mu sync.Mutex // guards all below, and is held while a form is made, so that it is made once
-	// content is the object: its stored bytes, or its Protobuf form in the version contentIn, which then has taken their place.
-	content   []byte
-	contentIn *Version
+	// making is held while a form is made, so that it is made once.
+	making sync.Mutex
+}
+
+// content is what an object can be decoded from.
+type content struct {
+	// bytes are as the store has them, or the Protobuf form in version in, which then has taken their place.
+	bytes []byte
+	in    *Version
 }
 
 func newEntry(c *Collection, key string, stored []byte, revision int64) *Entry {
-	return &Entry{collection: c, key: key, revision: revision, size: int64(len(stored)), content: stored}
+	e := &Entry{collection: c, key: key, revision: revision, size: int64(len(stored))}
+	e.content.Store(&content{bytes: stored})
+	return e
 }
 
 // departed is an older state shown at the revision of the event that ended it, as watches show what was deleted.
@@ -46,27 +54,24 @@ func (e *Entry) Revision() int64 { return e.revision }
 
 // Object is the object, decoded anew; it is the caller's.
 func (e *Entry) Object() (runtime.Object, error) {
-	e.mu.Lock()
-	content, in := e.content, e.contentIn
-	e.mu.Unlock()
-	object, err := e.decode(content, in)
+	object, err := e.decode()
 	if err != nil {
 		return nil, fmt.Errorf("decode %s at revision %d: %w", e.key, e.revision, err)
 	}
 	return object, nil
 }
 
-func (e *Entry) decode(content []byte, in *Version) (runtime.Object, error) {
-	switch {
-	case e.source != nil:
+func (e *Entry) decode() (runtime.Object, error) {
+	if e.source != nil {
 		object, err := e.source.Object()
 		if err != nil {
 			return nil, err
 		}
 		return object, apistorage.APIObjectVersioner{}.UpdateObject(object, uint64(e.revision))
-	case in != nil:
-		return in.Decode(content)
-	default:
-		return e.collection.resource.Decode(e.key, content, e.revision)
 	}
+	content := e.content.Load()
+	if content.in != nil {
+		return content.in.Decode(content.bytes)
+	}
+	return e.collection.resource.Decode(e.key, content.bytes, e.revision)
 }

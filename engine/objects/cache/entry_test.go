@@ -65,11 +65,11 @@ func TestProtobufFormTakesTheStoredBytesPlace(t *testing.T) {
 
 	form(t, e, oneWay, Protobuf)
 	form(t, e, h.version, JSON)
-	if e.contentIn != nil {
+	if e.content.Load().in != nil {
 		t.Error("a form that says less, or something else, took the stored bytes' place")
 	}
 	protobuf := form(t, e, h.version, Protobuf)
-	if e.contentIn != h.version || &e.content[0] != &protobuf[0] {
+	if c := e.content.Load(); c.in != h.version || &c.bytes[0] != &protobuf[0] {
 		t.Error("the stored bytes are still there")
 	}
 	stored := h.decoded.Load()
@@ -183,7 +183,7 @@ func TestFormsStayWithinTheirBudget(t *testing.T) {
 	view := h.view(t)
 	kept := func() (n int) {
 		for e := range view.Scan("", "") {
-			if f := e.formsOf(h.version); f != nil && f.kept[JSON].Load() != nil {
+			if f := e.formsIn(h.version); f != nil && f.kept[JSON].Load() != nil {
 				n++
 			}
 		}
@@ -201,11 +201,11 @@ func TestFormsStayWithinTheirBudget(t *testing.T) {
 	if n := kept(); n < 10 || n > 20 {
 		t.Errorf("%d forms of about 1.2 KB are kept in %d bytes", n, limit)
 	}
-	if favourite.formsOf(h.version).kept[JSON].Load() == nil {
+	if favourite.formsIn(h.version).kept[JSON].Load() == nil {
 		t.Error("the form in use all the time was dropped")
 	}
 	for e := range view.Scan("", "") {
-		if e.formsOf(h.version).kept[Protobuf].Load() == nil {
+		if e.formAtHand(h.version, Protobuf) == nil {
 			t.Errorf("the only encoding of %s was dropped", e.Key())
 		}
 	}

@@ -28,40 +28,59 @@ type Version struct {
 	Decode func(protobuf []byte) (runtime.Object, error)
 }
 
-// forms is what has been made of an entry in one version.
+// forms is what has been made of an entry in one version, its content aside.
 type forms struct {
 	version *Version
 	kept    [encodings]atomic.Pointer[kept]
 	older   *forms
 }
 
-// kept is one form. Those in the budget belong to its ring.
+// kept is one form within the budget.
 type kept struct {
-	bytes []byte
-	used  atomic.Bool // since the budget last looked
-	// slot is where the form is kept; nil outside the budget, for what is never given up.
+	bytes          []byte
+	used           atomic.Bool // since the budget last looked
 	slot           *atomic.Pointer[kept]
-	next, previous *kept // in the budget's ring; the budget's mu guards them
+	next, previous *kept // in the budget's ring; its mu guards them
 }
 
 // Form is the bytes of the object in a version and an encoding, which are shared and must not be changed. They are made on
 // first use and once, however many ask at the same time.
 func (e *Entry) Form(v *Version, encoding Encoding) ([]byte, error) {
-	if f := e.formsOf(v); f != nil {
-		if k := f.kept[encoding].Load(); k != nil {
-			k.touch()
-			return k.bytes, nil
-		}
+	if bytes := e.formAtHand(v, encoding); bytes != nil {
+		return bytes, nil
+	}
+	e.making.Lock()
+	defer e.making.Unlock()
+	if bytes := e.formAtHand(v, encoding); bytes != nil {
+		return bytes, nil
 	}
 	bytes, err := e.makeForm(v, encoding)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s at revision %d: %w", e.key, e.revision, err)
 	}
+	e.keep(v, encoding, bytes)
 	return bytes, nil
 }
 
-// formsOf is nil when nothing has been made in that version.
-func (e *Entry) formsOf(v *Version) *forms {
+// formAtHand is nil when the form has to be made.
+func (e *Entry) formAtHand(v *Version, encoding Encoding) []byte {
+	if c := e.content.Load(); encoding == Protobuf && c != nil && c.in == v {
+		return c.bytes
+	}
+	f := e.formsIn(v)
+	if f == nil {
+		return nil
+	}
+	k := f.kept[encoding].Load()
+	if k == nil {
+		return nil
+	}
+	k.touch()
+	return k.bytes
+}
+
+// formsIn is nil when nothing has been kept in that version.
+func (e *Entry) formsIn(v *Version) *forms {
 	f := e.forms.Load()
 	for f != nil && f.version != v {
 		f = f.older
@@ -76,17 +95,9 @@ func (k *kept) touch() {
 	}
 }
 
+// makeForm decodes and encodes.
 func (e *Entry) makeForm(v *Version, encoding Encoding) ([]byte, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f := e.formsOf(v)
-	if f == nil {
-		f = &forms{version: v, older: e.forms.Load()}
-		e.forms.Store(f)
-	} else if k := f.kept[encoding].Load(); k != nil {
-		return k.bytes, nil
-	}
-	object, err := e.decode(e.content, e.contentIn)
+	object, err := e.decode()
 	if err != nil {
 		return nil, err
 	}
@@ -98,19 +109,21 @@ func (e *Entry) makeForm(v *Version, encoding Encoding) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	bytes = compact(bytes)
-	e.keep(f, encoding, bytes)
-	return bytes, nil
+	return compact(bytes), nil
 }
 
-// keep keeps a form: in the budget, or instead of the stored bytes if it can stand for them. mu must be held.
-func (e *Entry) keep(f *forms, encoding Encoding, bytes []byte) {
-	slot := &f.kept[encoding]
-	if encoding == Protobuf && f.version.Decode != nil && e.source == nil && e.contentIn == nil {
-		e.content, e.contentIn = bytes, f.version
-		slot.Store(&kept{bytes: bytes})
+// keep keeps a form: instead of the stored bytes if it can stand for them, else in the budget. making must be held.
+func (e *Entry) keep(v *Version, encoding Encoding, bytes []byte) {
+	if c := e.content.Load(); encoding == Protobuf && v.Decode != nil && c != nil && c.in == nil {
+		e.content.Store(&content{bytes: bytes, in: v})
 		return
 	}
+	f := e.formsIn(v)
+	if f == nil {
+		f = &forms{version: v, older: e.forms.Load()}
+		e.forms.Store(f)
+	}
+	slot := &f.kept[encoding]
 	k := &kept{bytes: bytes, slot: slot}
 	slot.Store(k)
 	e.collection.cache.budget.add(k)
@@ -121,7 +134,7 @@ func (e *Entry) keep(f *forms, encoding Encoding, bytes []byte) {
 func (e *Entry) retire() {
 	for f := e.forms.Load(); f != nil; f = f.older {
 		for i := range f.kept {
-			if k := f.kept[i].Load(); k != nil && k.slot != nil {
+			if k := f.kept[i].Load(); k != nil {
 				e.collection.cache.budget.remove(k)
 			}
 		}
