@@ -1,7 +1,7 @@
 package storage
 
-// PrefixEnd is the End of the range that holds exactly the keys which start with prefix; "" (no bound) when every byte of
-// prefix is 0xff.
+// PrefixEnd is the End of the range that holds exactly the keys which start with prefix; "" (no bound) when every
+// byte of prefix is 0xff.
 func PrefixEnd(prefix string) string {
 	end := []byte(prefix)
 	for i := len(end) - 1; i >= 0; i-- {

@@ -51,8 +51,9 @@ func (r relation) verify(c *conn, path string) error {
 	return err
 }
 
-// Check reads the whole database and returns a *DamagedError when SQLite finds its pages unsound, or the tables contradict each
-// other. It runs beside all else; a table at a time, so that the WAL need not grow for as long as it takes.
+// Check reads the whole database and returns a *DamagedError when SQLite finds its pages unsound, or the tables
+// contradict each other. It runs beside all else; a table at a time, so that the WAL need not grow for as long as it
+// takes.
 func (s *Store) Check(ctx context.Context) error {
 	err := s.usable(ctx)
 	for _, table := range []string{"current", "versions", "history", "state"} {
@@ -128,7 +129,8 @@ func (s *Store) checkRelations(ctx context.Context) error {
 	return nil
 }
 
-// checkAfterCrash looks at the whole database because the last owner did not close it. Writes go on meanwhile, and stop if it fails.
+// checkAfterCrash looks at the whole database because the last owner did not close it. Writes go on meanwhile, and
+// stop if it fails.
 func (s *Store) checkAfterCrash(ctx context.Context) {
 	began := time.Now()
 	s.options.Logger.Info("the database was not closed last time; checking it beside the work", "path", s.path)

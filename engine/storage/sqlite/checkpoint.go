@@ -16,19 +16,20 @@ const (
 	leftoverPages = 64
 	// checkpointPasses bounds the chase after a writer that writes as fast as is copied.
 	checkpointPasses = 8
-	// writerCheckpointPages is where the writer stops and copies everything by itself (32 MiB), so that a disk that cannot keep up
-	// slows the writers down instead of filling up.
+	// writerCheckpointPages is where the writer stops and copies everything by itself (32 MiB), so that a disk that
+	// cannot keep up slows the writers down instead of filling up.
 	writerCheckpointPages = 8 * checkpointPages
-	// walKept is what the WAL file may keep on disk once its content has been copied: writing over a file is faster than growing it.
+	// walKept is what the WAL file may keep on disk once its content has been copied: writing over a file is faster
+	// than growing it.
 	walKept = 8 << 20
 
 	pageBytes = 4096
 )
 
-// checkpointer copies the WAL into the database beside the writer. SQLite does so on the writer's time by default: every few hundred
-// commits one of them would wait for a few megabytes of scattered writes and two fsyncs, a second on an SD card.
-// The WAL can start afresh only when all of it has been copied, which under load is true only while the writer pauses; so
-// the writer copies the last few pages, when the checkpointer has brought them down to a few.
+// checkpointer copies the WAL into the database beside the writer. SQLite does so on the writer's time by default:
+// every few hundred commits one of them would wait for a few megabytes of scattered writes and two fsyncs, a second
+// on an SD card. The WAL can start afresh only when all of it has been copied, which under load is true only while
+// the writer pauses; so the writer copies the last few pages, when the checkpointer has brought them down to a few.
 type checkpointer struct {
 	store *Store
 	// due holds a token when the WAL has grown.
@@ -42,8 +43,8 @@ func newCheckpointer(s *Store) *checkpointer {
 	return &checkpointer{store: s, due: make(chan struct{}, 1)}
 }
 
-// grew is the writer's, after each commit: it estimates how long the WAL has become. All of a commit's pages count, also those that
-// an earlier commit wrote too.
+// grew is the writer's, after each commit: it estimates how long the WAL has become. All of a commit's pages count,
+// also those that an earlier commit wrote too.
 func (w *writer) grew(events []storage.Event) {
 	for _, e := range events {
 		w.walPages += 3 + len(e.Item.Value)/pageBytes

@@ -18,8 +18,8 @@ const (
 	slackPages, slackShare = 256, 8
 )
 
-// Compact implements storage.Store. It returns when the history is gone and the file has shrunk; if ctx ends earlier the rest is
-// done by the next compaction. The revision is compacted, for good, as soon as the first step is.
+// Compact implements storage.Store. It returns when the history is gone and the file has shrunk; if ctx ends earlier
+// the rest is done by the next compaction. The revision is compacted, for good, as soon as the first step is.
 func (s *Store) Compact(ctx context.Context, revision int64) error {
 	if err := s.compact(ctx, revision); err != nil {
 		return fmt.Errorf("compact at revision %d: %w", revision, err)
@@ -64,7 +64,8 @@ func (s *Store) announce(ctx context.Context, revision int64) error {
 	return err
 }
 
-// forget removes, oldest first, the rows of history at and before the compacted revision, and with each the version it replaced.
+// forget removes, oldest first, the rows of history at and before the compacted revision, and with each the version
+// it replaced.
 func (s *Store) forget(ctx context.Context) error {
 	for {
 		more := false
@@ -79,7 +80,8 @@ func (s *Store) forget(ctx context.Context) error {
 }
 
 func forgetStep(c *conn, compacted int64) (more bool, err error) {
-	row, err := c.integers(`SELECT max(revision), count(*) FROM (SELECT revision FROM history WHERE revision <= ? ORDER BY revision LIMIT ?)`,
+	row, err := c.integers(`SELECT max(revision), count(*)
+		FROM (SELECT revision FROM history WHERE revision <= ? ORDER BY revision LIMIT ?)`,
 		compacted, int64(compactionStep))
 	if err != nil || row[1] == 0 {
 		return false, err
@@ -91,8 +93,8 @@ func forgetStep(c *conn, compacted int64) (more bool, err error) {
 		COMMIT`, through))
 }
 
-// shrink gives free pages back, but for some slack, and empties the WAL into the database, which is when the file becomes shorter. A reader
-// that still needs the WAL makes that stop short; then the next time will do.
+// shrink gives free pages back, but for some slack, and empties the WAL into the database, which is when the file
+// becomes shorter. A reader that still needs the WAL makes that stop short; then the next time will do.
 func (s *Store) shrink(ctx context.Context) error {
 	shrunk := false
 	for {

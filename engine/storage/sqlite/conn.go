@@ -17,8 +17,8 @@ const busyTimeout = 5 * time.Second
 // conn is one connection to SQLite. It and its statements belong to one goroutine at a time.
 type conn struct {
 	db *sqlite3.SQLiteConn
-	// kept are the prepared statements. A connection that is closed before they are lives on inside SQLite, and the WAL of the
-	// last one is not copied back.
+	// kept are the prepared statements. A connection that is closed before they are lives on inside SQLite, and the
+	// WAL of the last one is not copied back.
 	kept []*stmt
 }
 
@@ -81,8 +81,8 @@ func (c *conn) integers(sql string, args ...driver.Value) (row []int64, err erro
 	return row, err
 }
 
-// stmt is a prepared statement that is kept. The driver's Query takes one call into C for all of reset, bind and step, its Exec one
-// per argument: hence everything here goes through Query.
+// stmt is a prepared statement that is kept. The driver's Query takes one call into C for all of reset, bind and
+// step, its Exec one per argument: hence everything here goes through Query.
 type stmt struct {
 	s   *sqlite3.SQLiteStmt
 	row []driver.Value
@@ -118,7 +118,8 @@ func (s *stmt) exec(args ...driver.Value) error {
 	return rows.Close()
 }
 
-// each calls row for every row; the slice is valid during the call, the strings and bytes in it for ever. row may return io.EOF to stop.
+// each calls row for every row; the slice is valid during the call, the strings and bytes in it for ever. row may
+// return io.EOF to stop.
 func (s *stmt) each(row func([]driver.Value) error, args ...driver.Value) error {
 	rows, err := s.s.Query(args)
 	if err != nil {

@@ -26,8 +26,9 @@ const (
 	crashWritesAtMost = 1500
 )
 
-// TestCrash kills a process with SIGKILL while 16 writers and a compaction are at work in it, ten times on the same data. A write that
-// was acknowledged, which the child says on its standard output, must be there; of each writer one more may be, that it had begun.
+// TestCrash kills a process with SIGKILL while 16 writers and a compaction are at work in it, ten times on the same
+// data. A write that was acknowledged, which the child says on its standard output, must be there; of each writer one
+// more may be, that it had begun.
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()
 	acknowledged := make([]int, crashWriters)

@@ -118,10 +118,22 @@ func TestCheckFindsDamage(t *testing.T) {
 
 func TestCheckFindsContradictions(t *testing.T) {
 	for _, c := range []struct{ sentence, change, says string }{
-		{"a key without its version", "DELETE FROM versions WHERE revision = 150; DELETE FROM history WHERE revision = 150", "keys have no version"},
-		{"a version of nothing", "DELETE FROM history WHERE revision = 150; DELETE FROM current WHERE revision = 150", "versions belong to no key"},
+		{
+			"a key without its version",
+			"DELETE FROM versions WHERE revision = 150; DELETE FROM history WHERE revision = 150",
+			"keys have no version",
+		},
+		{
+			"a version of nothing",
+			"DELETE FROM history WHERE revision = 150; DELETE FROM current WHERE revision = 150",
+			"versions belong to no key",
+		},
 		{"a missing previous version", "DELETE FROM versions WHERE revision = 302", "commits"},
-		{"a key of no commit", "UPDATE state SET compacted = 3; DELETE FROM history WHERE revision IN (2, 3, 150)", "without history"},
+		{
+			"a key of no commit",
+			"UPDATE state SET compacted = 3; DELETE FROM history WHERE revision IN (2, 3, 150)",
+			"without history",
+		},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")

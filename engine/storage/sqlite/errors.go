@@ -14,14 +14,14 @@ type DamagedError struct {
 }
 
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("database %s is damaged (%v): restore it from a backup, or stop the server and rescue what can still be read "+
-		"with: sqlite3 %s .recover | sqlite3 rescued.db", e.Path, e.Cause, e.Path)
+	return fmt.Sprintf("database %s is damaged (%v): restore it from a backup, or stop the server and rescue what can "+
+		"still be read with: sqlite3 %s .recover | sqlite3 rescued.db", e.Path, e.Cause, e.Path)
 }
 
 func (e *DamagedError) Unwrap() error { return e.Cause }
 
-// FormatError says that the file is a sound database which this version of the store must not touch: another program's, or
-// written by a newer version.
+// FormatError says that the file is a sound database which this version of the store must not touch: another
+// program's, or written by a newer version.
 type FormatError struct {
 	Path    string
 	Problem string
@@ -35,7 +35,8 @@ type InUseError struct {
 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("database %s is in use by another process: stop that one first, or choose another data directory", e.Path)
+	return fmt.Sprintf("database %s is in use by another process: stop that one first, or choose another data directory",
+		e.Path)
 }
 
 // code is SQLite's extended result code, 0 when err is none of SQLite's.
@@ -63,14 +64,15 @@ func explain(path string, err error) error {
 	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
 		return &DamagedError{Path: path, Cause: err}
 	case sqlite3.ErrFull:
-		return fmt.Errorf("database %s cannot grow: free some space on its file system, or raise the limit it was given: %w", path, err)
+		return fmt.Errorf("database %s cannot grow: free some space on its file system, or raise the limit it was given: %w",
+			path, err)
 	case sqlite3.ErrIoErr:
 		if code(err) == sqlite3.ErrIoErrShortRead {
 			return &DamagedError{Path: path, Cause: err}
 		}
 		return fmt.Errorf("database %s cannot be read or written: look after the disk, then start again: %w", path, err)
 	case sqlite3.ErrCantOpen, sqlite3.ErrPerm, sqlite3.ErrReadonly:
-		return fmt.Errorf("database %s cannot be opened for writing: check the owner and mode of the file and its directory: %w",
+		return fmt.Errorf("database %s cannot be opened for writing: check owner and mode of the file and its directory: %w",
 			path, err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("database %s is locked by another program: close what else has it open: %w", path, err)
@@ -79,8 +81,8 @@ func explain(path string, err error) error {
 	}
 }
 
-// fatal tells whether, after this error of a write, further writes could make things worse: the disk's state is unknown, the
-// file is damaged, or its content contradicts what the writer knows.
+// fatal tells whether, after this error of a write, further writes could make things worse: the disk's state is
+// unknown, the file is damaged, or its content contradicts what the writer knows.
 func fatal(err error) bool {
 	var damaged *DamagedError
 	if errors.As(err, &damaged) {

@@ -18,8 +18,8 @@ const (
 	expiryRetry = time.Second
 )
 
-// expire deletes keys when their time has come, also those whose time came while no server ran. The deletions are ordinary
-// writes that expect the revision that expired, so that a key renewed meanwhile stays.
+// expire deletes keys when their time has come, also those whose time came while no server ran. The deletions are
+// ordinary writes that expect the revision that expired, so that a key renewed meanwhile stays.
 func (s *Store) expire() {
 	ctx, cancel := s.untilClosing()
 	defer cancel()
@@ -35,7 +35,8 @@ func (s *Store) expire() {
 
 // alarm lets the writer wake the expiry loop when a key is to expire sooner than the loop knows of.
 type alarm struct {
-	// before is the Unix millisecond the loop sleeps until; the largest number while it does not know, or knows of none.
+	// before is the Unix millisecond the loop sleeps until; the largest number while it does not know, or knows of
+	// none.
 	before atomic.Int64
 	ring   chan struct{} // holds one token at most
 }
@@ -84,8 +85,8 @@ func (s *Store) expireDue(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// readExpired lists what is due, or else when something will be. Every commit from before the reading until the loop sleeps rings the
-// alarm, so that none is missed.
+// readExpired lists what is due, or else when something will be. Every commit from before the reading until the loop
+// sleeps rings the alarm, so that none is missed.
 func (s *Store) readExpired(ctx context.Context) (expired []storage.Write, next time.Time, err error) {
 	s.alarm.before.Store(math.MaxInt64)
 	now := s.options.Clock.Now().UnixMilli()

@@ -10,9 +10,9 @@ import (
 
 const fileMode fs.FileMode = 0o600
 
-// prepareFile makes sure that the database file exists and that only its owner can read it: it holds Secrets. SQLite gives
-// the files it adds (-wal, -shm) the same mode. It must not run while this process has the database open, since closing any
-// descriptor of the file would release SQLite's POSIX locks on it; the lock file sees to that.
+// prepareFile makes sure that the database file exists and that only its owner can read it: it holds Secrets. SQLite
+// gives the files it adds (-wal, -shm) the same mode. It must not run while this process has the database open, since
+// closing any descriptor of the file would release SQLite's POSIX locks on it; the lock file sees to that.
 func prepareFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // historyBytes bounds what one read of history brings into memory.
 const historyBytes = 4 << 20
 
-// readHistory appends to events those of a prefix after one revision and through another, at most about historyBytes of them, and says
-// up to which revision it got.
+// readHistory appends to events those of a prefix after one revision and through another, at most about historyBytes
+// of them, and says up to which revision it got.
 func (s *Store) readHistory(ctx context.Context, prefix string, after, through int64, events []storage.Event) (
 	_ []storage.Event, reached int64, err error,
 ) {
@@ -38,7 +38,8 @@ func (s *Store) readHistory(ctx context.Context, prefix string, after, through i
 	return events, reached, s.noteFault(err)
 }
 
-// eventOf makes an event of a row of reader.listHistory: revision, key, previous, deleted, the new version, the previous one.
+// eventOf makes an event of a row of reader.listHistory: revision, key, previous, deleted, the new version, the
+// previous one.
 func eventOf(path string, row []driver.Value) (storage.Event, error) {
 	revision, key, previous := row[0].(int64), row[1].(string), row[2].(int64)
 	e := storage.Event{Delete: row[3].(int64) != 0}

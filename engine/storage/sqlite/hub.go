@@ -92,8 +92,9 @@ func size(e storage.Event) int64 {
 	return int64(n)
 }
 
-// join makes w live when it has, or will have read from history by itself, everything up to the revision that is returned. It refuses
-// when that is more than window revisions away from what w has seen, and returns the published revision all the same.
+// join makes w live when it has, or will have read from history by itself, everything up to the revision that is
+// returned. It refuses when that is more than window revisions away from what w has seen, and returns the published
+// revision all the same.
 func (h *hub) join(w *watcher, seen, window int64) (published int64, joined bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -157,7 +158,8 @@ func (h *hub) present() int64 {
 	return max(h.published, h.store.revision.Load())
 }
 
-// reportProgress tells idle watchers that wanted to know how far the revision has come, at most once in ProgressInterval.
+// reportProgress tells idle watchers that wanted to know how far the revision has come, at most once in
+// ProgressInterval.
 func (h *hub) reportProgress() {
 	clock := h.store.options.Clock
 	for {
@@ -183,7 +185,8 @@ func (h *hub) tellProgress() {
 	}
 }
 
-// close ends the watchers; each still delivers what it has been offered. Those that have not joined yet end when they try.
+// close ends the watchers; each still delivers what it has been offered. Those that have not joined yet end when they
+// try.
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 
 const ioErrorDir = "GATEHOUSE_TEST_IOERROR_DIR"
 
-// TestWriteErrorEndsWriting runs a store in a process that may write files of 300 KB only; the kernel then fails its writes as a broken
-// disk would. Afterwards, without the limit, everything that was acknowledged must be there.
+// TestWriteErrorEndsWriting runs a store in a process that may write files of 300 KB only; the kernel then fails its
+// writes as a broken disk would. Afterwards, without the limit, everything that was acknowledged must be there.
 func TestWriteErrorEndsWriting(t *testing.T) {
 	dir := t.TempDir()
 	child := exec.Command(os.Args[0], "-test.run=^TestWriteErrorChild$", "-test.v")
@@ -35,7 +35,8 @@ func TestWriteErrorEndsWriting(t *testing.T) {
 	result, err := s.Range(t.Context(), storage.RangeRequest{CountOnly: true})
 	check(t, err)
 	if acknowledged < 5 || result.Count != int64(acknowledged) || result.Revision != int64(1+acknowledged) {
-		t.Errorf("%d writes were acknowledged; there are %d keys at revision %d", acknowledged, result.Count, result.Revision)
+		t.Errorf("%d writes were acknowledged; there are %d keys at revision %d",
+			acknowledged, result.Count, result.Revision)
 	}
 }
 

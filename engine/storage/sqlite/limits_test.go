@@ -30,7 +30,9 @@ func TestFullDatabaseRefusesWritesAndStaysUsable(t *testing.T) {
 	check(t, err)
 	defer w.Close()
 	put := func(n int) error {
-		_, _, err := s.Apply(t.Context(), storage.Write{Key: fmt.Sprint(n), Value: make([]byte, 10_000), Expected: storage.AnyRevision})
+		_, _, err := s.Apply(t.Context(), storage.Write{
+			Key: fmt.Sprint(n), Value: make([]byte, 10_000), Expected: storage.AnyRevision,
+		})
 		return err
 	}
 	written := 0
@@ -75,7 +77,8 @@ func TestGroupFailsTogether(t *testing.T) {
 	for i := range 16 {
 		writers.Go(func() {
 			for n := 0; ; n++ {
-				item, _, err := s.Apply(t.Context(), storage.Write{Key: fmt.Sprintf("%d/%d", i, n), Value: make([]byte, 3000)})
+				w := storage.Write{Key: fmt.Sprintf("%d/%d", i, n), Value: make([]byte, 3000)}
+				item, _, err := s.Apply(t.Context(), w)
 				if err != nil {
 					return
 				}
@@ -186,7 +189,8 @@ func TestClosingLeavesNoWAL(t *testing.T) {
 	}
 }
 
-// TestWriterWhoGivesUp holds the writer in an observer, so that it is known how far a write has come when its context ends.
+// TestWriterWhoGivesUp holds the writer in an observer, so that it is known how far a write has come when its context
+// ends.
 func TestWriterWhoGivesUp(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s := open(t, t.TempDir(), sqlite.Options{Retention: -1, Observers: []storage.Observer{func(events []storage.Event) {
@@ -236,7 +240,9 @@ func TestForeignWriter(t *testing.T) {
 	s, err := sqlite.Open(t.Context(), path, sqlite.Options{Retention: -1})
 	check(t, err)
 	defer s.Close()
-	change(t, path, "INSERT INTO history VALUES (2, 'x', 0, 0); INSERT INTO versions VALUES (2, 2, 0, x''); INSERT INTO current VALUES ('x', 2, 0)")
+	change(t, path, `INSERT INTO history VALUES (2, 'x', 0, 0);
+		INSERT INTO versions VALUES (2, 2, 0, x'');
+		INSERT INTO current VALUES ('x', 2, 0)`)
 	if _, _, err := s.Apply(t.Context(), storage.Write{Key: "a"}); err == nil {
 		t.Error("the write went through")
 	}

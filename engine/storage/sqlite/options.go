@@ -25,8 +25,8 @@ type Options struct {
 	// CompactionInterval is how often what has grown older than Retention is compacted. 1 minute.
 	CompactionInterval time.Duration
 
-	// WatchEvents and WatchBytes bound what waits for a watcher to take it: 8192 events, 16 MiB of keys and values (which
-	// watchers share). A watcher that falls behind further ends with storage.ErrSlowWatcher.
+	// WatchEvents and WatchBytes bound what waits for a watcher to take it: 8192 events, 16 MiB of keys and values
+	// (which watchers share). A watcher that falls behind further ends with storage.ErrSlowWatcher.
 	WatchEvents int
 	WatchBytes  int64
 	// ProgressInterval is the least time between two progress reports to a watcher. 200 milliseconds.
@@ -37,8 +37,8 @@ type Options struct {
 	// CacheBytes is how much of the database the writer may keep in memory; each reader may keep half of that. 2 MiB.
 	CacheBytes int64
 
-	// MaxBytes bounds the database file, as a full disk would: writes that need more fail, and the store stays usable. No bound by
-	// default. Before it is reached the WAL may need up to 32 MiB beside the file.
+	// MaxBytes bounds the database file, as a full disk would: writes that need more fail, and the store stays
+	// usable. No bound by default. Before it is reached the WAL may need up to 32 MiB beside the file.
 	MaxBytes int64
 
 	// Logger gets what no caller waits for: compactions, checks, failures in the background. Discarded by default.

@@ -24,7 +24,8 @@ func (s *Store) Range(ctx context.Context, q storage.RangeRequest) (storage.Rang
 		})
 	}
 	if err != nil {
-		return storage.RangeResult{}, fmt.Errorf("read [%q, %q) at revision %d: %w", q.Start, q.End, q.Revision, s.noteFault(err))
+		return storage.RangeResult{}, fmt.Errorf("read [%q, %q) at revision %d: %w",
+			q.Start, q.End, q.Revision, s.noteFault(err))
 	}
 	return result, nil
 }

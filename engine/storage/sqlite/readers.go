@@ -20,15 +20,19 @@ type readers struct {
 	saw func(revision, compacted int64)
 }
 
-func newReaders(path string, n int, cacheBytes int64, closing <-chan struct{}, saw func(revision, compacted int64)) *readers {
-	p := &readers{path: path, cacheBytes: cacheBytes, slots: make(chan *reader, n), closing: closing, saw: saw}
-	for range n {
+func newReaders(s *Store) *readers {
+	p := &readers{
+		path: s.path, cacheBytes: s.options.CacheBytes / 2, slots: make(chan *reader, s.options.Readers),
+		closing: s.closing, saw: s.saw,
+	}
+	for range cap(p.slots) {
 		p.slots <- nil
 	}
 	return p
 }
 
-// view calls read with a reader in a transaction: one unchanging state of the database, with its revision and compacted revision.
+// view calls read with a reader in a transaction: one unchanging state of the database, with its revision and
+// compacted revision.
 func (p *readers) view(ctx context.Context, read func(r *reader, revision, compacted int64) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -75,8 +79,8 @@ type reader struct {
 	nextExpiry               *stmt
 }
 
-// pastKeys are the keys of a range as they were at revision ?3 with their versions then: those that have not changed since, and of
-// the others what their first change replaced.
+// pastKeys are the keys of a range as they were at revision ?3 with their versions then: those that have not changed
+// since, and of the others what their first change replaced.
 const pastKeys = `
 	SELECT key, revision FROM current WHERE key >= ?1 AND key < ?2 AND revision <= ?3
 	UNION ALL
@@ -99,8 +103,10 @@ func newReader(path string, cacheBytes int64) (*reader, error) {
 		&r.listPast:  pastKeys + ` ORDER BY key LIMIT ?4`,
 		&r.countPast: `SELECT count(*) FROM (` + pastKeys + `)`,
 		&r.get:       `SELECT created, expires, value FROM versions WHERE revision = ?`,
-		&r.listHistory: `SELECT h.revision, h.key, h.previous, h.deleted, n.created, n.expires, n.value, p.created, p.expires, p.value
-			FROM history h LEFT JOIN versions n ON n.revision = h.revision LEFT JOIN versions p ON p.revision = h.previous
+		&r.listHistory: `SELECT h.revision, h.key, h.previous, h.deleted,
+				n.created, n.expires, n.value, p.created, p.expires, p.value
+			FROM history h
+			LEFT JOIN versions n ON n.revision = h.revision LEFT JOIN versions p ON p.revision = h.previous
 			WHERE h.revision > ?1 AND h.revision <= ?2 AND h.key >= ?3 AND h.key < ?4 ORDER BY h.revision`,
 		&r.listExpired: `SELECT key, revision FROM current WHERE expires > 0 AND expires <= ?1 ORDER BY expires LIMIT ?2`,
 		&r.nextExpiry:  `SELECT min(expires) FROM current WHERE expires > 0`,

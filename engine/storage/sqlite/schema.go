@@ -12,8 +12,8 @@ const (
 	schemaVersion = 1
 )
 
-// schema is explained in the package documentation. Expires is in Unix milliseconds, 0 for never; deleted is 0 or 1; previous is
-// 0 when the key did not exist before.
+// schema is explained in the package documentation. Expires is in Unix milliseconds, 0 for never; deleted is 0 or 1;
+// previous is 0 when the key did not exist before.
 const schema = `
 CREATE TABLE current (
 	key TEXT NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, expires INTEGER NOT NULL
@@ -30,7 +30,8 @@ INSERT INTO state (id, compacted) VALUES (1, 0);
 `
 
 // selectPosition gives the revision and the compacted revision. A new store is at 1.
-const selectPosition = `SELECT max(1, compacted, coalesce((SELECT max(revision) FROM history), 0)) AS position, compacted FROM state`
+const selectPosition = `SELECT max(1, compacted, coalesce((SELECT max(revision) FROM history), 0)) AS position, compacted
+	FROM state`
 
 // prepareSchema makes a new database's tables, or makes sure that an existing database is ours and of our version.
 func prepareSchema(c *conn, path string) error {
@@ -52,7 +53,8 @@ func prepareSchema(c *conn, path string) error {
 	return nil
 }
 
-// createSchema leaves the file empty in SQLite's eyes until its one transaction is committed: a crash before that is a new start.
+// createSchema leaves the file empty in SQLite's eyes until its one transaction is committed: a crash before that is
+// a new start.
 func createSchema(c *conn) error {
 	// auto_vacuum must be chosen before the first page is written, and the journal mode outside a transaction.
 	if err := c.exec("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL"); err != nil {

@@ -43,9 +43,9 @@ type Store struct {
 
 var _ storage.Store = (*Store)(nil)
 
-// Open opens the database at path, or makes a new one, and takes it for itself: a second Open gives an *InUseError. ctx bounds the
-// opening alone; the store lives until Close. A damaged file gives a *DamagedError, one that is not ours or newer than
-// this binary a *FormatError.
+// Open opens the database at path, or makes a new one, and takes it for itself: a second Open gives an *InUseError.
+// ctx bounds the opening alone; the store lives until Close. A damaged file gives a *DamagedError, one that is not
+// ours or newer than this binary a *FormatError.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
@@ -76,7 +76,7 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.readers = newReaders(s.path, s.options.Readers, s.options.CacheBytes/2, s.closing, s.saw)
+	s.readers = newReaders(s)
 	s.checkpointer = newCheckpointer(s)
 	if s.writer, err = newWriter(s); err != nil {
 		return err
@@ -116,8 +116,8 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 // Compacted implements storage.Store.
 func (s *Store) Compacted() int64 { return s.compacted.Load() }
 
-// Healthy is nil while the store can do all it is meant to, and otherwise says why it accepts no more writes. A fault stays until the
-// store is opened anew.
+// Healthy is nil while the store can do all it is meant to, and otherwise says why it accepts no more writes. A fault
+// stays until the store is opened anew.
 func (s *Store) Healthy() error {
 	if err := s.fault.Load(); err != nil {
 		return *err
@@ -167,8 +167,8 @@ func (s *Store) usable(ctx context.Context) error {
 	}
 }
 
-// Close implements storage.Store. It commits what has been accepted, ends the watchers once they have taken what was committed,
-// waits for reads that are running, and empties the WAL into the database.
+// Close implements storage.Store. It commits what has been accepted, ends the watchers once they have taken what was
+// committed, waits for reads that are running, and empties the WAL into the database.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)

@@ -19,7 +19,9 @@ func FuzzOperations(f *testing.F) {
 }
 
 func openConforming(t *testing.T, c storagetest.Config) storage.Store {
-	options := sqlite.Options{Observers: c.Observers, WatchEvents: c.WatchEvents, Retention: -1, ProgressInterval: time.Millisecond}
+	options := sqlite.Options{
+		Observers: c.Observers, WatchEvents: c.WatchEvents, Retention: -1, ProgressInterval: time.Millisecond,
+	}
 	if c.Clock != nil {
 		options.Clock = c.Clock
 	}

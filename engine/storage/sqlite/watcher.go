@@ -8,18 +8,22 @@ import (
 	"gatehouse/engine/storage"
 )
 
-// historyWindow is how many revisions a watcher that catches up reads from history at once. When no more than that lie between it
-// and the present, it joins the live ones and reads the rest while events already gather for it.
+// historyWindow is how many revisions a watcher that catches up reads from history at once. When no more than that
+// lie between it and the present, it joins the live ones and reads the rest while events already gather for it.
 const historyWindow = 1024
 
-// watcher starts in the past, reading history at the pace of its consumer, and goes live at the seam: the hub accepts it at a revision
-// up to which it still reads history, and offers it everything later.
+// batchKept is how many events' room a watcher keeps for its next batch.
+const batchKept = 256
+
+// watcher starts in the past, reading history at the pace of its consumer, and goes live at the seam: the hub accepts
+// it at a revision up to which it still reads history, and offers it everything later.
 type watcher struct {
 	store    *Store
 	prefix   string
 	progress bool
 
-	// seen and seam belong to the goroutine in Next. Everything up to seen has been delivered; up to seam comes from history.
+	// seen and seam belong to the goroutine in Next. Everything up to seen has been delivered; up to seam comes from
+	// history.
 	seen, seam int64
 	live       bool
 	batch      []storage.Event // what Next returned last, to be used again
@@ -113,8 +117,7 @@ func (w *watcher) mayGoOn(ctx context.Context) error {
 // catchUp reads the next events between seen and seam from history.
 func (w *watcher) catchUp(ctx context.Context) ([]storage.Event, error) {
 	through := min(w.seam, w.seen+historyWindow)
-	clear(w.batch)
-	events, reached, err := w.store.readHistory(ctx, w.prefix, w.seen, through, w.batch[:0])
+	events, reached, err := w.store.readHistory(ctx, w.prefix, w.seen, through, w.emptyBatch())
 	if err != nil {
 		return nil, err
 	}
@@ -122,13 +125,16 @@ func (w *watcher) catchUp(ctx context.Context) ([]storage.Event, error) {
 	return events, nil
 }
 
-// take empties the queue. news is false when there is nothing to tell yet.
+// take empties the queue. news is false when there is nothing to tell yet. The hub waits for mu, so no event is
+// touched under it.
 func (w *watcher) take() (events []storage.Event, news bool, err error) {
-	clear(w.batch)
-	events = w.batch[:0]
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, batch := range w.queue {
+	queue, upTo, ended := w.queue, w.upTo, w.ended
+	w.queue, w.events, w.bytes = nil, 0, 0
+	w.mu.Unlock()
+
+	events = w.emptyBatch()
+	for _, batch := range queue {
 		for _, e := range batch {
 			// A watcher that asked for the future is offered what comes before it too.
 			if e.Item.ModRevision > w.seen {
@@ -136,18 +142,26 @@ func (w *watcher) take() (events []storage.Event, news bool, err error) {
 			}
 		}
 	}
-	moved := w.upTo > w.seen
-	w.seen = max(w.seen, w.upTo)
-	w.queue, w.events, w.bytes = nil, 0, 0
+	moved := upTo > w.seen
+	w.seen = max(w.seen, upTo)
 	w.batch = events
 	if len(events) > 0 || (moved && w.progress) {
 		return events, true, nil
 	}
-	return nil, false, w.ended
+	return nil, false, ended
 }
 
-// offer is called by the hub, in commit order, and never waits. It returns false when the watcher has fallen too far behind:
-// then what has gathered is dropped, so that a forgotten watcher holds no memory.
+// emptyBatch is what Next returned last, to be filled anew, unless it was so large that keeping it would be a waste.
+func (w *watcher) emptyBatch() []storage.Event {
+	if cap(w.batch) > batchKept {
+		return nil
+	}
+	clear(w.batch)
+	return w.batch[:0]
+}
+
+// offer is called by the hub, in commit order, and never waits. It returns false when the watcher has fallen too far
+// behind: then what has gathered is dropped, so that a forgotten watcher holds no memory.
 func (w *watcher) offer(batch []storage.Event, bytes, upTo int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

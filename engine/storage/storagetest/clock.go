@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Clock is a clock that stands still until it is moved. It has the methods Now and Until that implementations take their time from.
+// Clock is a clock that stands still until it is moved. It has the methods Now and Until that implementations take
+// their time from.
 type Clock struct {
 	mu      sync.Mutex // guards all below
 	now     time.Time

@@ -38,7 +38,8 @@ var expiries = []check{
 			Delete: true, Previous: &item,
 		}})
 		e.same("what is left", keysOf(e.read(s, storage.RangeRequest{}).Items), []string{"b"})
-		e.same("state before", keysOf(e.read(s, storage.RangeRequest{Revision: lasting.ModRevision}).Items), []string{"a", "b"})
+		before := e.read(s, storage.RangeRequest{Revision: lasting.ModRevision})
+		e.same("what was before", keysOf(before.Items), []string{"a", "b"})
 	}},
 	{"a key that was renewed, or made to last, does not expire at its first time", func(e *env) {
 		clock := NewClock()

@@ -113,7 +113,7 @@ var lifetimes = []check{
 				newest := told[len(told)-1].Item.ModRevision
 				mu.Unlock()
 				if newest < revision {
-					return fmt.Errorf("revision %d was acknowledged when observers had been told up to %d", revision, newest)
+					return fmt.Errorf("acknowledged revision %d before observers were told: they know %d", revision, newest)
 				}
 			}
 			return nil

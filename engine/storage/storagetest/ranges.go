@@ -76,7 +76,8 @@ var ranges = []check{
 		})
 		for revision := int64(1); revision <= m.revision; revision++ {
 			for _, q := range []storage.RangeRequest{
-				{}, {Start: "b"}, {End: "b"}, {Limit: 1}, {Start: "a", Limit: 2}, {CountOnly: true}, {Start: "b", End: "c", CountOnly: true},
+				{}, {Start: "b"}, {End: "b"}, {Limit: 1}, {Start: "a", Limit: 2},
+				{CountOnly: true}, {Start: "b", End: "c", CountOnly: true},
 			} {
 				q.Revision = revision
 				e.same(fmt.Sprintf("%+v", q), e.read(s, q), m.read(q))
@@ -96,7 +97,8 @@ var ranges = []check{
 		e.all(8, func(i int) error {
 			key, newest := fmt.Sprint("k", i), int64(0)
 			for n := range 20 {
-				item, revision, err := s.Apply(e.soon(), storage.Write{Key: key, Value: fmt.Append(nil, n), Expected: storage.AnyRevision})
+				w := storage.Write{Key: key, Value: fmt.Append(nil, n), Expected: storage.AnyRevision}
+				item, revision, err := s.Apply(e.soon(), w)
 				if err != nil {
 					return err
 				}
@@ -112,7 +114,8 @@ var ranges = []check{
 					return err
 				}
 				if revision <= newest || result.Revision < revision || now < result.Revision {
-					return fmt.Errorf("after revision %d: written at %d, read at %d, then at %d", newest, revision, result.Revision, now)
+					return fmt.Errorf("after revision %d: written at %d, read at %d, then at %d",
+						newest, revision, result.Revision, now)
 				}
 				newest = now
 			}

@@ -24,8 +24,8 @@ var scripts = []check{
 	}},
 }
 
-// Play reads bytes as a sequence of operations, and makes sure that a new store answers each of them as a simple model does. It is for fuzz
-// targets: every sequence of bytes is a valid script.
+// Play reads bytes as a sequence of operations, and makes sure that a new store answers each of them as a simple
+// model does. It is for fuzz targets: every sequence of bytes is a valid script.
 func Play(t *testing.T, open Open, script []byte) {
 	(&env{T: t, open: open, dir: t.TempDir()}).play(script)
 }

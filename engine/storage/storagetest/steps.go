@@ -141,7 +141,8 @@ func keysOf(items []storage.Item) []string {
 	return keys
 }
 
-// quickBytes compares values at once; cmp would look for differences byte by byte. It leaves empty ones to cmpopts.EquateEmpty.
+// quickBytes compares values at once; cmp would look for differences byte by byte. It leaves empty ones to
+// cmpopts.EquateEmpty.
 func quickBytes() cmp.Option {
 	return cmp.FilterValues(func(a, b []byte) bool { return len(a)+len(b) > 0 }, cmp.Comparer(bytes.Equal))
 }

@@ -2,8 +2,8 @@
 //
 //	storagetest.Run(t, func(t *testing.T, c storagetest.Config) storage.Store { … })
 //
-// The suite knows nothing of files, tables or servers. It never sleeps and asserts no durations: what takes time is waited for, and
-// time itself comes from a Clock that the test moves.
+// The suite knows nothing of files, tables or servers. It never sleeps and asserts no durations: what takes time is
+// waited for, and time itself comes from a Clock that the test moves.
 package storagetest
 
 import (
@@ -16,7 +16,8 @@ import (
 
 // Config is what a test wants of the store that is opened for it.
 type Config struct {
-	// Dir is where the store keeps its data, a directory of the test. Opened again with the same Dir, it holds the same.
+	// Dir is where the store keeps its data, a directory of the test. Opened again with the same Dir, it holds the
+	// same.
 	Dir string
 	// Observers are to be told of commits.
 	Observers []storage.Observer
@@ -26,8 +27,8 @@ type Config struct {
 	WatchEvents int
 }
 
-// Open opens a store that compacts nothing by itself. It fails the test if it cannot, and registers a cleanup that closes the store
-// (closing twice is allowed) and checks that what it leaves behind is sound.
+// Open opens a store that compacts nothing by itself. It fails the test if it cannot, and registers a cleanup that
+// closes the store (closing twice is allowed) and checks that what it leaves behind is sound.
 type Open func(t *testing.T, c Config) storage.Store
 
 // Run runs the whole suite.

@@ -72,7 +72,8 @@ func (e *env) collect(s storage.Store, seed, writes int) (after int64, events []
 	return after, events
 }
 
-// hammer runs everything against one store and afterwards compares what was seen with the one history that an observer recorded.
+// hammer runs everything against one store and afterwards compares what was seen with the one history that an
+// observer recorded.
 type hammer struct {
 	*env
 	store   storage.Store
@@ -183,7 +184,8 @@ func (h *hammer) read(random *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	q := storage.RangeRequest{Start: string(rune('a' + random.IntN(3))), Limit: random.IntN(20), CountOnly: random.IntN(4) == 0}
+	q := storage.RangeRequest{Start: string(rune('a' + random.IntN(3))), Limit: random.IntN(20)}
+	q.CountOnly = random.IntN(4) == 0
 	if random.IntN(3) > 0 {
 		q.Revision = max(1, now-random.Int64N(100))
 	}

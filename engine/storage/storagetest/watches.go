@@ -37,7 +37,9 @@ var watches = []check{
 			e.same(fmt.Sprint("events after ", after), e.events(w, len(want)), want)
 		}
 		late := e.watch(s, storage.WatchRequest{Prefix: "b/", After: 2})
-		m.follow(e, s, []storage.Write{{Key: "b/2", Value: []byte("1")}, {Key: "a/3"}, {Key: "b/2", Delete: true, Expected: storage.AnyRevision}})
+		m.follow(e, s, []storage.Write{
+			{Key: "b/2", Value: []byte("1")}, {Key: "a/3"}, {Key: "b/2", Delete: true, Expected: storage.AnyRevision},
+		})
 		want := m.after(2, "b/")
 		e.same("events", e.events(late, len(want)), want)
 	}},
@@ -83,7 +85,8 @@ var watches = []check{
 				events, revision, err := w.Next(e.soon())
 				e.ok(err)
 				if len(events) > 0 || revision <= seen || revision > want {
-					e.Fatalf("got %d events and revision %d after %d, want none and %d at most", len(events), revision, seen, want)
+					e.Fatalf("got %d events and revision %d after %d, want none and %d at most",
+						len(events), revision, seen, want)
 				}
 				seen = revision
 			}

@@ -103,10 +103,12 @@ var writes = []check{
 		}
 		large := bytes.Repeat(every, 3<<20/len(every))
 		for key, value := range map[string][]byte{
-			"empty": {}, "nil": nil, "large": large, string(every): every, "\x00": []byte("\x00"), "\xff\xff": []byte("\xff"),
+			"empty": {}, "nil": nil, "large": large, string(every): every,
+			"\x00": []byte("\x00"), "\xff\xff": []byte("\xff"),
 		} {
 			item := e.apply(s, storage.Write{Key: key, Value: value})
-			e.same("item", item, storage.Item{Key: key, Value: value, CreateRevision: item.ModRevision, ModRevision: item.ModRevision})
+			revision := item.ModRevision
+			e.same("item", item, storage.Item{Key: key, Value: value, CreateRevision: revision, ModRevision: revision})
 			e.same("what is read", e.get(s, key), &item)
 		}
 	}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,20 +23,52 @@ type plan struct {
 	keys       int
 }
 
-// workload is one sort of write; next gives the n-th write of a writer, after the item its last one returned.
+// workload is one sort of writes, beside some watchers that take their events as they come.
 type workload struct {
-	name string
-	next func(p *plan, writer, n int, last storage.Item) storage.Write
+	name     string
+	next     func(p *plan, writer, n int) storage.Write
+	options  sqlite.Options
+	watchers int
+	prefix   func(watcher int) string
 }
 
 var workloads = []workload{
-	{"create", func(p *plan, writer, n int, _ storage.Item) storage.Write {
-		return storage.Write{Key: fmt.Sprintf("/registry/pods/ns-%d/pod-%d-%x", writer%7, n, writer), Value: p.value(n)}
+	{name: "create", next: create},
+	{name: "update", next: update},
+	{name: "update, compacting ten times a second", next: update, options: sqlite.Options{
+		Retention: time.Second, CompactionInterval: 100 * time.Millisecond,
 	}},
-	{"update", func(p *plan, writer, n int, _ storage.Item) storage.Write {
-		key := fmt.Sprintf("/registry/pods/ns-%d/pod-%d-%x", writer%7, n*7919%max(1, p.keys/64), writer)
-		return storage.Write{Key: key, Value: p.value(n), Expected: storage.AnyRevision}
+	{name: "create, 5000 watchers elsewhere", next: create, watchers: 5000, prefix: func(i int) string {
+		return fmt.Sprintf("/registry/configmaps/ns-%d/", i)
 	}},
+	{name: "create, 500 watchers of it all", next: create, watchers: 500, prefix: func(int) string {
+		return "/registry/pods/"
+	}},
+}
+
+func create(p *plan, writer, n int) storage.Write {
+	return storage.Write{Key: fmt.Sprintf("/registry/pods/ns-%d/pod-%d-%x", writer%7, n, writer), Value: p.value(n)}
+}
+
+func update(p *plan, writer, n int) storage.Write {
+	key := fmt.Sprintf("/registry/pods/ns-%d/pod-%d-%x", writer%7, n*7919%max(1, p.keys/64), writer)
+	return storage.Write{Key: key, Value: p.value(n), Expected: storage.AnyRevision}
+}
+
+// watch starts a workload's watchers. They end with the store.
+func (w workload) watch(ctx context.Context, s storage.Store) error {
+	for i := range w.watchers {
+		watcher, err := s.Watch(ctx, storage.WatchRequest{Prefix: w.prefix(i)})
+		if err != nil {
+			return err
+		}
+		go func() {
+			for err := error(nil); err == nil; {
+				_, _, err = watcher.Next(ctx)
+			}
+		}()
+	}
+	return nil
 }
 
 func (p *plan) value(n int) []byte {
@@ -54,10 +87,13 @@ type commitResult struct {
 
 // commits runs one workload on a new database.
 func (p *plan) commits(ctx context.Context, w workload, writers int) (result commitResult, err error) {
-	path := filepath.Join(p.dir, fmt.Sprintf("%s-%d.db", w.name, writers))
-	s, err := sqlite.Open(ctx, path, sqlite.Options{})
+	path := filepath.Join(p.dir, fmt.Sprintf("commits-%d.db", writers))
+	s, err := sqlite.Open(ctx, path, w.options)
 	if err != nil {
 		return result, err
+	}
+	if err := w.watch(ctx, s); err != nil {
+		return result, errors.Join(err, s.Close())
 	}
 	latencies := make([][]time.Duration, writers)
 	failures := make([]error, writers)
@@ -65,11 +101,10 @@ func (p *plan) commits(ctx context.Context, w workload, writers int) (result com
 	var running sync.WaitGroup
 	for i := range writers {
 		running.Go(func() {
-			var last storage.Item
 			for n := 0; failures[i] == nil && time.Since(began) < p.duration; n++ {
-				write := w.next(p, i, n, last)
+				write := w.next(p, i, n)
 				from := time.Now()
-				last, _, failures[i] = s.Apply(ctx, write)
+				_, _, failures[i] = s.Apply(ctx, write)
 				latencies[i] = append(latencies[i], time.Since(from))
 			}
 		})
@@ -99,7 +134,8 @@ func processCPU() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// measureSync is the median time to write 8 KiB over what a file holds and wait until it is stable, the least a commit must do.
+// measureSync is the median time to write 8 KiB over what a file holds and wait until it is stable, the least a
+// commit must do.
 func measureSync(path string) (time.Duration, error) {
 	f, err := os.Create(path)
 	if err != nil {

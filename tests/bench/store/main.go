@@ -1,6 +1,6 @@
-// Command store measures the SQLite store by itself: commits per second at several numbers of writers, reads of many items, memory and
-// the time to open. It prints, beside these, how long this machine takes to bring a write to stable storage, because that bounds
-// what a durable store can do.
+// Command store measures the SQLite store by itself: commits per second at several numbers of writers, reads of many
+// items, memory and the time to open. It prints, beside these, how long this machine takes to bring a write to stable
+// storage, because that bounds what a durable store can do.
 //
 //	go run ./tests/bench/store -dir /var/tmp
 package main
@@ -66,14 +66,14 @@ func (p *plan) report(ctx context.Context, out *tabwriter.Writer) error {
 			if err != nil {
 				return fmt.Errorf("%s with %d writers: %w", w.name, writers, err)
 			}
-			fmt.Fprintf(out, "%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t\n", w.name, writers, r.perSecond, brief(r.median), brief(r.p99),
-				brief(r.slowest), brief(r.cpu))
-			if err := out.Flush(); err != nil {
-				return err
-			}
+			fmt.Fprintf(out, "%s\t%d\t%.0f\t%s\t%s\t%s\t%s\t\n", w.name, writers, r.perSecond,
+				brief(r.median), brief(r.p99), brief(r.slowest), brief(r.cpu))
 		}
 	}
 	fmt.Fprintln(out)
+	if err := out.Flush(); err != nil {
+		return err
+	}
 	if err := p.reportReads(ctx, out); err != nil {
 		return err
 	}

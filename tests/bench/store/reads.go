@@ -57,7 +57,8 @@ func (p *plan) reads(ctx context.Context) (result readResult, err error) {
 	if result.past, err = fastest(ctx, s, storage.RangeRequest{Revision: revision - 1000}); err != nil {
 		return result, err
 	}
-	if result.one, err = fastest(ctx, s, storage.RangeRequest{Start: itemKey(77), End: itemKey(77) + "\x00"}); err != nil {
+	one := storage.RangeRequest{Start: itemKey(77), End: itemKey(77) + "\x00"}
+	if result.one, err = fastest(ctx, s, one); err != nil {
 		return result, err
 	}
 	runtime.GC()
