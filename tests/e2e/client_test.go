@@ -20,8 +20,8 @@ import (
 	"gatehouse/tests/harness"
 )
 
-// patience bounds every wait for something that must come.
-const patience = time.Minute
+// patience bounds every wait for something that must come. The slowest is compaction, which a server begins once a minute.
+const patience = 3 * time.Minute
 
 // within is a context for one wait.
 func within(t *testing.T, limit time.Duration) context.Context {
@@ -142,4 +142,14 @@ func pod(name string, labels map[string]string) *corev1.Pod {
 
 func configMap(name string, data map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: data}
+}
+
+func configMapName(m corev1.ConfigMap) string { return m.Name }
+
+func names[T any](items []T, name func(T) string) []string {
+	var all []string
+	for _, item := range items {
+		all = append(all, name(item))
+	}
+	return all
 }
