@@ -56,9 +56,12 @@ func (c *conn) exec(sql string) error {
 	return err
 }
 
+// idle tells whether no transaction is open.
+func (c *conn) idle() bool { return c.db.AutoCommit() }
+
 // rollback ends a transaction if there is one; SQLite has already done so after some errors.
 func (c *conn) rollback() error {
-	if c.db.AutoCommit() {
+	if c.idle() {
 		return nil
 	}
 	return c.exec("ROLLBACK")

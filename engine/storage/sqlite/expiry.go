@@ -16,6 +16,9 @@ const (
 	expiryBatch = 256
 	// expiryRetry is how long to wait after a failure.
 	expiryRetry = time.Second
+	// expiryNap is the longest sleep. A box may learn the time, or be set right, while the loop sleeps, and timers do
+	// not notice.
+	expiryNap = time.Minute
 )
 
 // expire deletes keys when their time has come, also those whose time came while no server ran. The deletions are
@@ -63,6 +66,9 @@ func (s *Store) sleepUntil(ctx context.Context, next time.Time) {
 	var due <-chan time.Time
 	if !next.IsZero() {
 		s.alarm.before.Store(next.UnixMilli())
+		if nap := s.options.Clock.Now().Add(expiryNap); nap.Before(next) {
+			next = nap
+		}
 		due = s.options.Clock.Until(next)
 	}
 	select {

@@ -263,6 +263,28 @@ func (c steppedClock) Until(t time.Time) <-chan time.Time {
 	return due
 }
 
+// TestClockSetForward is a box without a battery: it learns the time after its start, and timers do not notice.
+func TestClockSetForward(t *testing.T) {
+	clock := steppedClock{storagetest.NewClock(), make(chan time.Time, 10)}
+	s := open(t, t.TempDir(), sqlite.Options{Clock: clock, Retention: -1})
+	w, err := s.Watch(t.Context(), storage.WatchRequest{})
+	check(t, err)
+	defer w.Close()
+	_, _, err = s.Apply(t.Context(), storage.Write{Key: "a", TTL: 24 * time.Hour})
+	check(t, err)
+	if _, _, err := w.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-clock.waits // the loop that deletes what has expired has seen the key
+	clock.Set(365 * 24 * time.Hour)
+	clock.Advance(time.Minute)
+	events, _, err := w.Next(t.Context())
+	check(t, err)
+	if len(events) != 1 || !events[0].Delete {
+		t.Errorf("got %+v, want a deletion", events)
+	}
+}
+
 func TestHistoryOlderThanTheRetentionIsCompacted(t *testing.T) {
 	clock := steppedClock{storagetest.NewClock(), make(chan time.Time, 1)}
 	s := open(t, t.TempDir(), sqlite.Options{Clock: clock, Retention: 5 * time.Minute, CompactionInterval: time.Minute})

@@ -51,10 +51,14 @@ func (p *readers) view(ctx context.Context, read func(r *reader, revision, compa
 			return explain(p.path, err)
 		}
 	}
-	return explain(p.path, r.view(func(r *reader, revision, compacted int64) error {
+	err = r.view(func(r *reader, revision, compacted int64) error {
 		p.saw(revision, compacted)
 		return read(r, revision, compacted)
-	}))
+	})
+	if !r.conn.idle() { // its transaction could not be ended
+		err, r = errors.Join(err, r.conn.close()), nil
+	}
+	return explain(p.path, err)
 }
 
 // close waits for the reads that are running and closes the connections. closing must be closed.

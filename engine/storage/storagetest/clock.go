@@ -38,7 +38,17 @@ func (c *Clock) Until(t time.Time) <-chan time.Time {
 	return ch
 }
 
-// Advance moves the clock.
+// Set moves the clock as somebody who sets it does: those who wait already wait for as long as before.
+func (c *Clock) Set(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	for ch, t := range c.waiting {
+		c.waiting[ch] = t.Add(d)
+	}
+}
+
+// Advance lets time pass.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
