@@ -13,6 +13,8 @@ type dispatcher struct {
 
 	// told is the revision up to which watchers have been handed everything.
 	told atomic.Int64
+	// slow is how many watchers have been cut off.
+	slow atomic.Int64
 
 	// wake holds a token when there may be news.
 	wake      chan struct{}
@@ -105,6 +107,7 @@ func (d *dispatcher) deliver() {
 		for i := len(t.watchers) - 1; i >= 0; i-- {
 			if w := t.watchers[i]; !w.offer(t.batch, t.weight, d.watchEvents, d.watchBytes) {
 				d.forget(w)
+				d.slow.Add(1)
 			}
 		}
 		t.batch, t.weight = nil, 0

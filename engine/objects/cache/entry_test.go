@@ -194,7 +194,7 @@ func TestFormsStayWithinTheirBudget(t *testing.T) {
 		form(t, e, h.version, JSON)
 		form(t, e, h.version, Protobuf)
 		form(t, favourite, h.version, JSON)
-		if used := h.budget.used; used > limit {
+		if used := h.Stats().FormBytes; used > limit {
 			t.Fatalf("%d bytes are kept, more than %d", used, limit)
 		}
 	}
@@ -236,6 +236,35 @@ func TestFormsOfWhatIsGoneAreDropped(t *testing.T) {
 	}
 }
 
+func TestTheWriterDoesNotWaitForForms(t *testing.T) {
+	h := open(t, Options{WindowEvents: 1})
+	h.view(t)
+	e := h.entryOf(t, pod("a"))
+	w, _ := h.watch(t, WatchRequest{})
+	begun, finish, made := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	version := &Version{Encode: func(o runtime.Object, encoding Encoding) ([]byte, error) {
+		close(begun)
+		<-finish
+		return h.encode(o, encoding)
+	}}
+	go func() {
+		defer close(made)
+		if _, err := e.Form(version, JSON); err != nil {
+			t.Errorf("form: %v", err)
+		}
+	}()
+	<-begun
+	// The entry is replaced, and then the event that replaced it leaves the window.
+	h.put(t, pod("a"))
+	h.put(t, pod("a"))
+	await(t, w, 2)
+	if now := h.view(t).Get(keyOf("ns", "a")); now.Revision() != 4 {
+		t.Errorf("the present is of revision %d, want 4", now.Revision())
+	}
+	close(finish)
+	<-made
+}
+
 // TestFormsUnderPressure makes, drops and retires forms of the same entries at once; the race detector looks on.
 func TestFormsUnderPressure(t *testing.T) {
 	h := open(t, Options{FormBytes: 2 << 10, WindowEvents: 2})
@@ -269,7 +298,7 @@ func TestFormsUnderPressure(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if h.budget.used > 2<<10 {
-		t.Errorf("%d bytes are kept", h.budget.used)
+	if kept := h.Stats().FormBytes; kept > 2<<10 {
+		t.Errorf("%d bytes are kept", kept)
 	}
 }

@@ -277,14 +277,5 @@ func (h *house) treeAt(t testing.TB, revision int64) *tree {
 	return h.pods.plant(result.Items)
 }
 
-// watchers is how many there are.
-func (h *house) watchers() (n int) {
-	h.dispatcher.mu.Lock()
-	defer h.dispatcher.mu.Unlock()
-	for topics := range h.dispatcher.active {
-		for _, topic := range topics.byScope {
-			n += len(topic.watchers)
-		}
-	}
-	return n
-}
+// watchers is how many watch pods.
+func (h *house) watchers() int { return h.dispatcher.watchers(h.pods) }

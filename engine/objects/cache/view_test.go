@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,79 @@ func TestViewStaysAsItIs(t *testing.T) {
 	}
 	if now := h.view(t); now.Len() != 100 {
 		t.Errorf("the present has %d pods, want 100", now.Len())
+	}
+}
+
+func TestLoadingMissesNothing(t *testing.T) {
+	h := open(t, Options{})
+	for _, name := range []string{"kept", "changed", "removed"} {
+		h.put(t, pod(name))
+	}
+	once := func(do func()) func() {
+		var once sync.Once
+		return func() { once.Do(do) }
+	}
+	h.store.before = once(func() {
+		h.put(t, pod("before"))
+		h.put(t, pod("changed"))
+	})
+	h.store.after = once(func() {
+		h.put(t, pod("after"))
+		h.put(t, pod("changed"))
+		h.remove(t, pod("removed"))
+		h.remove(t, pod("before"))
+		h.put(t, pod("before"))
+	})
+	view := h.view(t)
+	want := []string{"ns/after@7", "ns/before@11", "ns/changed@8", "ns/kept@2"}
+	if diff := cmp.Diff(want, listed(view)); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(h.stored(t, view), listed(view)); diff != "" {
+		t.Errorf("pods (-database +view):\n%s", diff)
+	}
+	w, _ := h.watch(t, WatchRequest{After: 8})
+	told := []string{"deleted ns/removed@9 after 4", "deleted ns/before@10 after 5", "added ns/before@11 after nothing"}
+	if diff := cmp.Diff(told, await(t, w, 3)); diff != "" {
+		t.Errorf("events from the time of loading (-want +got):\n%s", diff)
+	}
+}
+
+func TestFailureToLoadIsToldAndNotKept(t *testing.T) {
+	h := open(t, Options{})
+	h.put(t, pod("a"))
+	ctx, cancel := context.WithCancel(context.Background())
+	h.store.before = func() { cancel(); h.store.before = nil }
+	_, err := h.pods.View(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "load /registry/pods/ into the cache") {
+		t.Errorf("got error %v", err)
+	}
+	h.put(t, pod("b"))
+	if n := h.view(t).Len(); n != 2 {
+		t.Errorf("then there are %d pods, want 2", n)
+	}
+}
+
+func TestStatsCountWhatIsHeld(t *testing.T) {
+	h := open(t, Options{})
+	h.Attach(Resource{Prefix: "/registry/nodes/"})
+	if stats := h.Stats(); len(stats.Collections) != 0 {
+		t.Errorf("before anything is loaded: %+v", stats)
+	}
+	h.view(t)
+	h.put(t, pod("a"))
+	h.put(t, pod("a"))
+	h.watch(t, WatchRequest{})
+	h.watch(t, WatchRequest{Scope: keyOf("ns", "a")})
+	view := h.view(t)
+	view.Pin()
+	json := form(t, view.Get(keyOf("ns", "a")), h.version, JSON)
+	want := Stats{
+		Collections: map[string]CollectionStats{podsPrefix: {Entries: 1, Window: 2, Watchers: 2}},
+		FormBytes:   int64(cap(json)) + overhead, PinnedViews: 1,
+	}
+	if diff := cmp.Diff(want, h.Stats()); diff != "" {
+		t.Errorf("stats (-want +got):\n%s", diff)
 	}
 }
 
@@ -296,7 +370,7 @@ func TestPastViews(t *testing.T) {
 	t.Run("a pin ends with the next commit after its time", func(t *testing.T) {
 		clock.SetTime(clock.Now().Add(time.Minute))
 		h.elsewhere(t)
-		if n := len(h.Cache.pins.held); n != 0 {
+		if n := h.Stats().PinnedViews; n != 0 {
 			t.Errorf("%d pins are held", n)
 		}
 		if _, err := at(unchanged); !errors.Is(err, ErrNotHeld) {

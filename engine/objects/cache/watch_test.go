@@ -242,8 +242,9 @@ func TestSlowWatchersAreCutOffAlone(t *testing.T) {
 			if revision != view.Revision() {
 				t.Errorf("the slow one is told it saw revision %d, but it saw %d", revision, view.Revision())
 			}
-			if n := h.watchers(); n != 1 {
-				t.Errorf("%d watchers are served, want the quick one", n)
+			stats := h.Stats()
+			if stats.SlowWatchers != 1 || stats.Collections[podsPrefix].Watchers != 1 {
+				t.Errorf("want the slow one cut off and the quick one served: %+v", stats)
 			}
 		})
 	}
