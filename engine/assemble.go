@@ -23,6 +23,7 @@ import (
 	gates "gatehouse/engine/admission"
 	"gatehouse/engine/api"
 	"gatehouse/engine/api/openapi"
+	"gatehouse/engine/api/read"
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authz"
 	"gatehouse/engine/catalog"
@@ -30,6 +31,8 @@ import (
 	"gatehouse/engine/health"
 	"gatehouse/engine/loopback"
 	"gatehouse/engine/objects"
+	"gatehouse/engine/objects/cache"
+	"gatehouse/engine/storage"
 	"gatehouse/engine/storage/sqlite"
 	"gatehouse/plugins"
 	"gatehouse/plugins/sandbox"
@@ -52,6 +55,9 @@ const (
 // parts are what a server is made of, in the order in which they are built.
 type parts struct {
 	store     *sqlite.Store
+	cache     *cache.Cache
+	stores    *objects.Stores
+	reads     read.Counts
 	loopback  *loopback.Transport
 	client    kubernetes.Interface
 	informers informers.SharedInformerFactory
@@ -89,11 +95,17 @@ func (s *Server) assemble(ctx context.Context) error {
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
+	s.parts.cache = cache.New(cache.Options{Logger: s.logger.With("part", "cache")})
 	s.parts.store, err = sqlite.Open(ctx, filepath.Join(s.config.DataDir, databaseFile), sqlite.Options{
 		Retention: s.config.Storage.CompactionRetention,
 		Logger:    s.logger.With("part", "storage"),
+		Observers: []storage.Observer{s.parts.cache.Observe},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.parts.stores = objects.NewStores(s.parts.store)
+	return s.parts.cache.Serve(ctx, s.parts.store)
 }
 
 func (s *Server) connectLoopback(context.Context) (err error) {
@@ -136,7 +148,7 @@ func (s *Server) buildCatalog(context.Context) error {
 	}
 	primary, secondary := s.serviceCIDRs()
 	s.parts.catalog, err = catalog.New(catalog.Config{
-		Decorator:            objects.Decorator(s.parts.store),
+		Decorator:            s.parts.stores.Decorate,
 		Loopback:             s.parts.loopback.Config(),
 		Informers:            s.parts.informers,
 		Authenticator:        s.parts.authenticator,
@@ -192,6 +204,9 @@ func (s *Server) buildAPI(context.Context) (err error) {
 		TypeConverter:   openapi.NewTypeConverters().For,
 		MaxBodyBytes:    s.config.Requests.MaxBodySize,
 		MinWatchTimeout: minWatchTimeout,
+		Cache:           s.parts.cache,
+		Stores:          s.parts.stores,
+		Reads:           &s.parts.reads,
 	})
 	return err
 }
@@ -268,6 +283,10 @@ func (p *parts) close() error {
 	if p.catalog != nil {
 		p.catalog.Close()
 		p.catalog = nil
+	}
+	if p.cache != nil {
+		p.cache.Close()
+		p.cache = nil
 	}
 	if p.store != nil {
 		failures = append(failures, p.store.Close())

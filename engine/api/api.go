@@ -18,6 +18,10 @@ import (
 
 	"gatehouse/engine/api/discovery"
 	"gatehouse/engine/catalog"
+	"gatehouse/engine/objects"
+	"gatehouse/engine/objects/cache"
+
+	"gatehouse/engine/api/read"
 )
 
 // Config is what the API needs from the server around it.
@@ -33,6 +37,11 @@ type Config struct {
 	// MinWatchTimeout is the least time that a watch stays open when the client asks for no timeoutSeconds; each gets between
 	// one and two of these, so that clients do not all come back at once.
 	MinWatchTimeout time.Duration
+	// Cache answers reads of what Stores store. nil leaves all reads to upstream's handlers.
+	Cache  *cache.Cache
+	Stores *objects.Stores
+	// Reads counts who answers reads; optional.
+	Reads *read.Counts
 }
 
 // API serves /api/<version> and /apis/<group>/<version>, safe for concurrent use.

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"gatehouse/engine/api/read"
 	"gatehouse/engine/catalog"
 	kubeversion "gatehouse/engine/version"
 )
@@ -38,6 +39,8 @@ type resource struct {
 	verbs verbs
 	// scope is built at first use: most resources of a server are never asked for.
 	scope func() (*handlers.RequestScope, error)
+	// reader answers reads from the cache; it is nil where the cache has nothing to answer from. Built at first use, too.
+	reader func() (*read.Reader, error)
 }
 
 func (a *API) newVersion(served catalog.GroupVersion) (*version, error) {
@@ -78,6 +81,7 @@ func (a *API) newResource(v *version, name string) (*resource, error) {
 		return nil, err
 	}
 	r.scope = sync.OnceValues(func() (*handlers.RequestScope, error) { return r.newScope(v, parent, subresource) })
+	r.reader = sync.OnceValues(func() (*read.Reader, error) { return r.newReader(v) })
 	r.verbs = r.newVerbs(v)
 	a.equivalents.RegisterKindFor(v.WithResource(parent), subresource, kind)
 	return r, nil

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/warning"
+
+	"gatehouse/engine/api/read"
 )
 
 // verb is one thing that can be done with a resource.
@@ -101,7 +103,8 @@ func (r *resource) addReads(found *verbs, whole map[string]*verb, with producing
 	watcher, isWatcher := r.storage.(rest.Watcher)
 	list := func(forceWatch bool) http.HandlerFunc {
 		return r.withScope(func(scope *handlers.RequestScope) http.HandlerFunc {
-			return handlers.ListResource(lister, watcher, scope, forceWatch, r.api.config.MinWatchTimeout)
+			upstream := handlers.ListResource(lister, watcher, scope, forceWatch, r.api.config.MinWatchTimeout)
+			return r.fromCache(upstream, func(reader *read.Reader) http.HandlerFunc { return reader.List(upstream, forceWatch) })
 		})
 	}
 	if isLister {
@@ -124,7 +127,8 @@ func (r *resource) addReads(found *verbs, whole map[string]*verb, with producing
 	case rest.Getter:
 		found.item[http.MethodGet] = &verb{name: "get", produces: with(http.MethodGet, objects),
 			serve: r.withScope(func(scope *handlers.RequestScope) http.HandlerFunc {
-				return handlers.GetResource(getter, scope)
+				upstream := handlers.GetResource(getter, scope)
+				return r.fromCache(upstream, func(reader *read.Reader) http.HandlerFunc { return reader.Get(upstream) })
 			})}
 	}
 }

@@ -22,8 +22,8 @@ func Decorator(backend storage.Store) generic.StorageDecorator {
 		config *storagebackend.ConfigForResource,
 		resourcePrefix string,
 		_ func(obj runtime.Object) (string, error),
-		newFunc, _ func() runtime.Object,
-		_ apistorage.AttrFunc,
+		newFunc, newListFunc func() runtime.Object,
+		attributes apistorage.AttrFunc,
 		_ apistorage.IndexerFuncs,
 		_ *cache.Indexers,
 	) (apistorage.Interface, factory.DestroyFunc, error) {
@@ -35,6 +35,8 @@ func Decorator(backend storage.Store) generic.StorageDecorator {
 			ResourcePrefix: resourcePrefix,
 			GroupResource:  config.GroupResource,
 			NewObject:      newFunc,
+			NewList:        newListFunc,
+			Attributes:     attributes,
 		}
 		if utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion) {
 			c = c.tellingCorruption()

@@ -45,12 +45,17 @@ type Config struct {
 	GroupResource schema.GroupResource
 	// NewObject makes the empty object that becomes a bookmark.
 	NewObject func() runtime.Object
+	// NewList makes an empty list, and Attributes tells what selectors look at. The Store needs neither; both are for others
+	// that read what it stores.
+	NewList    func() runtime.Object
+	Attributes apistorage.AttrFunc
 	// Clock times the bookmarks; nil is the real one.
 	Clock clock.WithDelayedExecution
 }
 
 // Store is upstream's storage.Interface for one resource. It is safe for concurrent use.
 type Store struct {
+	config         Config
 	backend        storage.Store
 	coding         coding
 	keyPrefix      string // ends with a slash
@@ -83,6 +88,7 @@ func New(c Config) (*Store, error) {
 		c.Clock = clock.RealClock{}
 	}
 	return &Store{
+		config:         c,
 		backend:        c.Backend,
 		coding:         coding{codec: c.Codec, transformer: c.Transformer},
 		keyPrefix:      strings.TrimSuffix(path.Join("/", c.Prefix), "/") + "/",
@@ -92,6 +98,19 @@ func New(c Config) (*Store, error) {
 		clock:          c.Clock,
 		unsafeDeletion: utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion),
 	}, nil
+}
+
+// Config is what the Store was made of, complete with defaults.
+func (s *Store) Config() Config { return s.config }
+
+// KeyPrefix is what all keys begin with that the Store uses in its backend, without a slash at the end: "/registry/pods".
+func (s *Store) KeyPrefix() string {
+	return s.keyPrefix + strings.TrimPrefix(s.resourcePrefix, "/")
+}
+
+// Decode makes an object of what the backend holds under a key since a revision.
+func (s *Store) Decode(key string, stored []byte, revision int64) (runtime.Object, error) {
+	return s.coding.openAndDecode(context.Background(), key, stored, revision)
 }
 
 // prepareKey validates a caller's key and puts the global prefix before it. A recursive key comes back with a slash at its

@@ -1,0 +1,369 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	apistorage "k8s.io/apiserver/pkg/storage"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	kubetesting "k8s.io/kubernetes/pkg/api/testing"
+	"sigs.k8s.io/randfill"
+
+	"gatehouse/engine/api"
+	"gatehouse/engine/api/openapi"
+	"gatehouse/engine/api/read"
+	"gatehouse/engine/objects"
+	"gatehouse/engine/pki"
+)
+
+// The guard of reads from the cache: whatever is stored, the bytes that clients get are those of upstream's handlers.
+
+const (
+	acceptJSON     = "application/json"
+	acceptProtobuf = "application/vnd.kubernetes.protobuf"
+	// asMetadata is put behind either.
+	asMetadata = ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+	// objectsPerKind are fuzzed: enough for values that differ, and for pages.
+	objectsPerKind = 6
+)
+
+// twoPaths is one store with two APIs before it: one reads from the cache, the other leaves all to upstream's handlers.
+type twoPaths struct {
+	server          *Server
+	cached, handled *httptest.Server
+	reads           *read.Counts
+	filler          *randfill.Filler
+	served          []servedKind
+}
+
+// servedKind is one resource in one version.
+type servedKind struct {
+	resource   schema.GroupVersionResource
+	namespaced bool
+	store      *objects.Store
+}
+
+func (k servedKind) path(namespace string) string {
+	path := "/apis/" + k.resource.Group + "/" + k.resource.Version
+	if k.resource.Group == "" {
+		path = "/api/" + k.resource.Version
+	}
+	if k.namespaced && namespace != "" {
+		path += "/namespaces/" + namespace
+	}
+	return path + "/" + k.resource.Resource
+}
+
+func newTwoPaths(t *testing.T) *twoPaths {
+	t.Helper()
+	config := testConfig(t, t.TempDir())
+	bundle, err := pki.Ensure(pki.Request{DataDir: config.DataDir, ServerURL: "https://127.0.0.1:1", ServiceCIDRs: config.Services.CIDRs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A server that does not serve has no loops that would change what the test stores.
+	server, err := New(t.Context(), config, bundle, testLogger(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &twoPaths{server: server, reads: &read.Counts{}}
+	p.filler = fuzzer.FuzzerFor(kubetesting.FuzzerFuncs, rand.NewSource(1), legacyscheme.Codecs).NumElements(1, 2)
+	apiConfig := api.Config{
+		Catalog:         server.parts.catalog,
+		Authorizer:      server.parts.authorizer,
+		Admission:       server.parts.admission,
+		TypeConverter:   openapi.NewTypeConverters().For,
+		MaxBodyBytes:    1 << 20,
+		MinWatchTimeout: minWatchTimeout,
+	}
+	p.handled = serveAPI(t, apiConfig)
+	apiConfig.Cache, apiConfig.Stores, apiConfig.Reads = server.parts.cache, server.parts.stores, p.reads
+	p.cached = serveAPI(t, apiConfig)
+	p.findServed()
+	return p
+}
+
+func serveAPI(t *testing.T, config api.Config) *httptest.Server {
+	t.Helper()
+	served, err := api.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(inOrder(served, readRequestInfo))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func (p *twoPaths) findServed() {
+	for _, group := range p.server.parts.catalog.Groups {
+		for _, version := range group.Versions {
+			for name, storage := range version.Storage {
+				resource := version.WithResource(name)
+				store := p.server.parts.stores.Find("/" + p.server.parts.catalog.Factory.ResourcePrefix(resource.GroupResource()))
+				if store == nil || strings.Contains(name, "/") {
+					continue
+				}
+				scoper, ok := storage.(interface{ NamespaceScoped() bool })
+				p.served = append(p.served, servedKind{resource: resource, namespaced: ok && scoper.NamespaceScoped(), store: store})
+			}
+		}
+	}
+	slices.SortFunc(p.served, func(a, b servedKind) int { return strings.Compare(a.resource.String(), b.resource.String()) })
+}
+
+// object makes the n-th object of a kind.
+func (p *twoPaths) object(t *testing.T, kind servedKind, n int) (key string, object runtime.Object) {
+	t.Helper()
+	object = kind.store.Config().NewObject()
+	p.filler.Fill(object)
+	accessor, err := meta.Accessor(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accessor.SetName(fmt.Sprintf("object-%d", n))
+	accessor.SetNamespace("")
+	accessor.SetResourceVersion("")
+	accessor.SetLabels(map[string]string{"parity": []string{"even", "odd"}[n%2], "n": fmt.Sprint(n)})
+	key = kind.store.Config().ResourcePrefix
+	if kind.namespaced {
+		accessor.SetNamespace([]string{"east", "west"}[n/2%2])
+		key += "/" + accessor.GetNamespace()
+	}
+	return key + "/" + accessor.GetName(), object
+}
+
+// change makes one object, changes it so that it leaves a selector and comes back, and deletes it. It stays if keep is set.
+func (p *twoPaths) change(t *testing.T, kind servedKind, n int, keep bool) {
+	t.Helper()
+	ctx := t.Context()
+	key, object := p.object(t, kind, n)
+	out := kind.store.Config().NewObject()
+	if err := kind.store.Create(ctx, key, object, out, 0); err != nil {
+		t.Fatalf("create %s: %v", key, err)
+	}
+	for _, parity := range []string{"odd", "even"} {
+		err := kind.store.GuaranteedUpdate(ctx, key, kind.store.Config().NewObject(), false, nil,
+			apistorage.SimpleUpdate(func(current runtime.Object) (runtime.Object, error) {
+				accessor, err := meta.Accessor(current)
+				if err == nil {
+					accessor.SetLabels(map[string]string{"parity": parity})
+				}
+				return current, err
+			}), nil)
+		if err != nil {
+			t.Fatalf("change %s: %v", key, err)
+		}
+	}
+	if keep {
+		return
+	}
+	err := kind.store.Delete(ctx, key, out, nil, func(context.Context, runtime.Object) error { return nil }, nil, apistorage.DeleteOptions{})
+	if err != nil {
+		t.Fatalf("delete %s: %v", key, err)
+	}
+}
+
+type reply struct {
+	Status, ContentType string
+	Body                string
+}
+
+func ask(t *testing.T, server *httptest.Server, path, accept string) reply {
+	t.Helper()
+	response, body := do(t, server.Client(), http.MethodGet, server.URL+path, "", "Accept", accept)
+	return reply{response.Status, response.Header.Get("Content-Type"), body}
+}
+
+// compare asks both and expects the same, and from the cache: only what is refused is upstream's to say.
+func (p *twoPaths) compare(t *testing.T, path, accept string) {
+	t.Helper()
+	before := p.reads.Answered()
+	want, got := ask(t, p.handled, path, accept), ask(t, p.cached, path, accept)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("GET %s, %s (-upstream +cache):\n%s", path, accept, diff)
+	}
+	fromCache := want.Status == "200 OK" || want.Status == "404 Not Found"
+	if answered := p.reads.Answered() > before; answered != fromCache {
+		t.Errorf("GET %s, %s: %s, answered from the cache: %t; left to upstream: %v",
+			path, accept, want.Status, answered, p.reads.LeftToUpstream())
+	}
+}
+
+func TestReadsFromTheCacheAreUpstreamsByteForByte(t *testing.T) {
+	p := newTwoPaths(t)
+	if len(p.served) < 60 {
+		t.Fatalf("only %d resources are read from the cache", len(p.served))
+	}
+	filled := map[*objects.Store]int64{}
+	for _, kind := range p.served {
+		t.Run(kind.resource.String(), func(t *testing.T) {
+			if _, done := filled[kind.store]; !done {
+				// The first look at the collection loads it: the writes after it are in the window that watches resume from.
+				p.compare(t, kind.path(""), acceptJSON)
+				revision, err := kind.store.GetCurrentResourceVersion(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				filled[kind.store] = int64(revision)
+				for n := range objectsPerKind {
+					p.change(t, kind, n, n != 1)
+				}
+			}
+			for _, encoding := range []string{acceptProtobuf, acceptJSON} {
+				for _, accept := range []string{encoding, encoding + asMetadata} {
+					p.compareItems(t, kind, accept)
+					p.compareLists(t, kind, strings.Replace(accept, "Metadata;", "MetadataList;", 1))
+					p.compareWatches(t, kind, accept, filled[kind.store])
+				}
+			}
+		})
+	}
+}
+
+func (p *twoPaths) compareItems(t *testing.T, kind servedKind, accept string) {
+	for n := range objectsPerKind + 1 {
+		path := kind.path([]string{"east", "west"}[n/2%2]) + fmt.Sprintf("/object-%d", n)
+		p.compare(t, path, accept)
+	}
+}
+
+func (p *twoPaths) compareLists(t *testing.T, kind servedKind, accept string) {
+	for _, query := range []string{
+		"",
+		"?labelSelector=parity%3Dodd",
+		"?labelSelector=parity+in+(even),n",
+		"?labelSelector=nothing",
+		"?fieldSelector=metadata.name%3Dobject-3",
+		"?fieldSelector=metadata.name!%3Dobject-3",
+		"?fieldSelector=metadata.namespace%3Deast",
+		"?resourceVersion=0",
+		"?resourceVersion=1&resourceVersionMatch=NotOlderThan",
+		"?limit=500",
+		"?pretty=false&timeoutSeconds=5",
+	} {
+		p.compare(t, kind.path("")+query, accept)
+	}
+	p.compare(t, kind.path("west"), accept)
+	p.comparePages(t, kind.path("")+"?limit=2", accept)
+	p.comparePages(t, kind.path("")+"?limit=1&labelSelector=parity%3Deven", accept)
+}
+
+// comparePages follows the tokens of a list, which both give alike.
+func (p *twoPaths) comparePages(t *testing.T, path, accept string) {
+	t.Helper()
+	token := ""
+	for range objectsPerKind + 1 {
+		page := path
+		if token != "" {
+			page += "&continue=" + url.QueryEscape(token)
+		}
+		p.compare(t, page, accept)
+		list := ask(t, p.handled, page, acceptJSON)
+		var decoded metav1.PartialObjectMetadataList
+		if err := runtime.DecodeInto(legacyscheme.Codecs.UniversalDeserializer(), []byte(list.Body), &decoded); err != nil {
+			if _, after, found := strings.Cut(list.Body, `"continue":"`); found {
+				token, _, _ = strings.Cut(after, `"`)
+				continue
+			}
+			return
+		}
+		if token = decoded.Continue; token == "" {
+			return
+		}
+	}
+	t.Errorf("%s has no last page", path)
+}
+
+// compareWatches follows the same changes on both paths: upstream's from the store's history, ours from the window.
+func (p *twoPaths) compareWatches(t *testing.T, kind servedKind, accept string, after int64) {
+	all := objectsPerKind*3 + 1
+	for _, watch := range []struct {
+		query  string
+		events int
+	}{
+		{fmt.Sprintf("?watch=true&resourceVersion=%d", after), all},
+		// Objects leave and come back; those that began as odd come in at first and the others with their first change.
+		{fmt.Sprintf("?watch=true&resourceVersion=%d&labelSelector=parity%%3Dodd", after), objectsPerKind * 5 / 2},
+		{fmt.Sprintf("?watch=true&resourceVersion=%d&fieldSelector=metadata.name%%3Dobject-1", after), 4},
+		{"?watch=true", objectsPerKind - 1},
+		{"?watch=true&resourceVersion=0", objectsPerKind - 1},
+		{"?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", objectsPerKind},
+	} {
+		before := p.reads.Answered()
+		want := follow(t, p.handled, kind.path("")+watch.query, accept, watch.events)
+		got := follow(t, p.cached, kind.path("")+watch.query, accept, watch.events)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("watch %s%s, %s (-upstream +cache):\n%s", kind.path(""), watch.query, accept, diff)
+		}
+		if p.reads.Answered() != before+1 {
+			t.Errorf("watch %s%s, %s: left to upstream: %v", kind.path(""), watch.query, accept, p.reads.LeftToUpstream())
+		}
+	}
+}
+
+type followed struct {
+	ContentType string
+	Frames      []string
+}
+
+// follow reads a number of events of a watch and ends it.
+func follow(t *testing.T, server *httptest.Server, path, accept string, events int) followed {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", accept)
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	f := followed{ContentType: response.Header.Get("Content-Type")}
+	body := bufio.NewReader(response.Body)
+	for range events {
+		frame, err := readFrame(body, strings.HasPrefix(accept, acceptProtobuf))
+		if err != nil {
+			t.Fatalf("watch %s: after %d of %d events: %v", path, len(f.Frames), events, err)
+		}
+		f.Frames = append(f.Frames, string(frame))
+	}
+	return f
+}
+
+func readFrame(from *bufio.Reader, binaryFrames bool) ([]byte, error) {
+	if !binaryFrames {
+		return from.ReadBytes('\n')
+	}
+	var length [4]byte
+	if _, err := io.ReadFull(from, length[:]); err != nil {
+		return nil, err
+	}
+	frame := make([]byte, binary.BigEndian.Uint32(length[:]))
+	_, err := io.ReadFull(from, frame)
+	return bytes.Join([][]byte{length[:], frame}, nil), err
+}
