@@ -95,6 +95,23 @@ func BenchmarkScan(b *testing.B) {
 	})
 }
 
+// BenchmarkScanField finds the 50 of 5,000 pods that run on one node.
+func BenchmarkScanField(b *testing.B) {
+	h := filled(b, benchPods)
+	view := h.warm(b)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		n := 0
+		for range view.ScanField(podsPrefix, storage.PrefixEnd(podsPrefix), nodeName, "node-007") {
+			n++
+		}
+		if n != 50 {
+			b.Fatalf("found %d", n)
+		}
+	}
+}
+
 func BenchmarkFanOut(b *testing.B) {
 	const watchers = 500
 	h := filled(b, benchPods)

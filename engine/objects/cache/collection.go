@@ -21,6 +21,8 @@ type Resource struct {
 	Decode func(key string, value []byte, revision int64) (runtime.Object, error)
 	// Attributes tells the labels and the selectable fields of a decoded object.
 	Attributes apistorage.AttrFunc
+	// Indexed are the fields by which View.ScanField finds objects without looking at all of them.
+	Indexed []string
 }
 
 // Collection is the state of one resource. It is loaded when it is first looked at, and from then on kept up to date.
@@ -29,6 +31,7 @@ type Collection struct {
 	resource Resource
 	topics   topics
 	shapes   shapes
+	indexes  []*index
 
 	// selected says that somebody has asked for attributes: then they are worth making whenever an object is decoded anyway.
 	selected atomic.Bool
@@ -61,6 +64,9 @@ func (c *Cache) Attach(r Resource) *Collection {
 		cache: c, resource: r, loading: make(chan struct{}, 1),
 		topics: topics{byScope: map[string]*topic{}},
 		window: window{events: c.options.WindowEvents, bytes: c.options.WindowBytes},
+	}
+	for _, field := range r.Indexed {
+		collection.indexes = append(collection.indexes, &index{field: field})
 	}
 	c.collections.add(collection)
 	return collection

@@ -83,7 +83,9 @@ func openAt(t testing.TB, path string, options Options) *house {
 	if err := h.Serve(ctx, h.store); err != nil {
 		t.Fatal(err)
 	}
-	h.pods = h.Attach(Resource{Prefix: podsPrefix, Decode: h.decodeStored, Attributes: podAttributes})
+	h.pods = h.Attach(Resource{
+		Prefix: podsPrefix, Decode: h.decodeStored, Attributes: podAttributes, Indexed: []string{nodeName},
+	})
 	h.version = &Version{Encode: h.encode, Decode: h.restore}
 	return h
 }
