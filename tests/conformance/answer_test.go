@@ -1,10 +1,7 @@
 package conformance
 
 import (
-	"bytes"
 	"compress/gzip"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -14,11 +11,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/yaml"
 )
 
 var (
@@ -40,8 +35,8 @@ func newScheme() *runtime.Scheme {
 
 // comparedHeaders are those that clients depend on.
 var comparedHeaders = []string{
-	"Allow", "Cache-Control", "Content-Encoding", "Content-Type", "Location", "Retry-After", "Vary", "Warning",
-	"Www-Authenticate", "X-Content-Type-Options",
+	"Allow", "Cache-Control", "Content-Encoding", "Content-Type", "Location", "Retry-After", "Sec-Websocket-Protocol",
+	"Upgrade", "Vary", "Warning", "Www-Authenticate", "X-Content-Type-Options",
 }
 
 // answer is a response, read to where the step is interested in it.
@@ -84,6 +79,9 @@ func readAnswer(response *http.Response, s step) (*answer, error) {
 
 // readDocuments decodes what is structured, and reads nothing of other bodies.
 func readDocuments(response *http.Response, s step) ([]any, error) {
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return readFrames(response.Body, s.events)
+	}
 	mediaType, parameters, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	switch {
 	case err != nil || s.raw || s.method == http.MethodHead:
@@ -99,103 +97,6 @@ func readDocuments(response *http.Response, s step) ([]any, error) {
 	default:
 		return nil, nil
 	}
-}
-
-// readJSON reads values until the end, or so many of them.
-func readJSON(body io.Reader, atMost int) ([]any, error) {
-	documents := []any{}
-	decoder := json.NewDecoder(body)
-	decoder.UseNumber()
-	for atMost == 0 || len(documents) < atMost {
-		var document any
-		err := decoder.Decode(&document)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		documents = append(documents, document)
-	}
-	return documents, nil
-}
-
-func readYAML(body io.Reader) ([]any, error) {
-	text, err := io.ReadAll(body)
-	if err != nil {
-		return nil, err
-	}
-	encoded, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		return nil, err
-	}
-	return readJSON(bytes.NewReader(encoded), 0)
-}
-
-func readProtobuf(body io.Reader) ([]any, error) {
-	content, err := io.ReadAll(body)
-	if err != nil {
-		return nil, err
-	}
-	document, err := fromProtobuf(content)
-	return []any{document}, err
-}
-
-func readProtobufEvents(body io.ReadCloser, atMost int) ([]any, error) {
-	documents := []any{}
-	frames := protobuf.LengthDelimitedFramer.NewFrameReader(body)
-	buffer := make([]byte, 1<<20)
-	for atMost == 0 || len(documents) < atMost {
-		n, err := frames.Read(buffer)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		var event metav1.WatchEvent // which, unlike objects, comes without an envelope
-		if err := event.Unmarshal(buffer[:n]); err != nil {
-			return nil, err
-		}
-		object, err := fromProtobuf(event.Object.Raw)
-		if err != nil {
-			return nil, err
-		}
-		documents = append(documents, map[string]any{"type": event.Type, "object": object})
-	}
-	return documents, nil
-}
-
-// openEnvelope reads what stands around a protobuf object of Kubernetes.
-func openEnvelope(content []byte) (runtime.Unknown, error) {
-	const magic = "k8s\x00"
-	var envelope runtime.Unknown
-	if !bytes.HasPrefix(content, []byte(magic)) {
-		return envelope, fmt.Errorf("no protobuf object of Kubernetes: %.40q", content)
-	}
-	return envelope, envelope.Unmarshal(content[len(magic):])
-}
-
-// fromProtobuf decodes an object as JSON would show it. Kind and version are what the envelope says, even if that is nothing.
-func fromProtobuf(content []byte) (any, error) {
-	envelope, err := openEnvelope(content)
-	if err != nil {
-		return nil, err
-	}
-	object, _, err := protobufSerializer.Decode(content, &schema.GroupVersionKind{Version: "v1"}, nil)
-	if err != nil {
-		return nil, err
-	}
-	object.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(envelope.APIVersion, envelope.Kind))
-	encoded, err := json.Marshal(object)
-	if err != nil {
-		return nil, err
-	}
-	documents, err := readJSON(bytes.NewReader(encoded), 1)
-	if err != nil {
-		return nil, err
-	}
-	return documents[0], nil
 }
 
 // find is the value at a path such as items.0.metadata.uid.

@@ -37,6 +37,7 @@ func TestAnswersAreThoseOfKubeAPIServer(t *testing.T) {
 	c := start(t)
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			exchanges := play(t, c, tc)
 			if *record {
 				write(t, tc.golden(), exchanges)
@@ -62,14 +63,23 @@ func start(t *testing.T) client {
 		options.Binary = buildUpstream(t)
 	}
 	server := harness.Start(t, options)
-	config := server.ClientConfig()
-	http1or2, err := rest.HTTPClientFor(config)
+	return client{
+		http:  newHTTPClient(t, server.ClientConfig()),
+		http1: newHTTPClient(t, server.ClientConfig(), "http/1.1"),
+		base:  "https://" + server.Process().Address(),
+	}
+}
+
+// newHTTPClient speaks the protocols given, or what the server likes best.
+func newHTTPClient(t *testing.T, config *rest.Config, protocols ...string) *http.Client {
+	config.NextProtos = protocols
+	c, err := rest.HTTPClientFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	http1or2.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	t.Cleanup(http1or2.CloseIdleConnections)
-	return client{http: http1or2, base: "https://" + server.Process().Address()}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(c.CloseIdleConnections)
+	return c
 }
 
 func buildUpstream(t *testing.T) string {

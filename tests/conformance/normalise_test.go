@@ -129,15 +129,30 @@ func (n *normaliser) object(object map[string]any) any {
 	if (list || table) && revision != "" && revision != "0" {
 		metadata["resourceVersion"] = "<list rv>" // whatever is written meanwhile, elsewhere, raises it
 	}
-	if of, _ := object["object"].(map[string]any); object["type"] == "BOOKMARK" && of != nil {
-		if metadata, _ := of["metadata"].(map[string]any); metadata != nil {
-			metadata["resourceVersion"] = "<bookmark rv>"
-		}
+	if object["type"] == "BOOKMARK" {
+		markBookmark(object["object"])
 	}
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		object[key] = n.value(key, object[key])
 	}
 	return object
+}
+
+// markBookmark names the resource version of a bookmark, wherever in its event it stands: that of the store at the time.
+func markBookmark(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		if metadata, _ := value["metadata"].(map[string]any); metadata["resourceVersion"] != nil {
+			metadata["resourceVersion"] = "<bookmark rv>"
+		}
+		for _, member := range value {
+			markBookmark(member)
+		}
+	case []any:
+		for _, element := range value {
+			markBookmark(element)
+		}
+	}
 }
 
 // member normalises a string, knowing what it is called.
@@ -164,6 +179,7 @@ var (
 	nodePortPattern  = regexp.MustCompile(`\b(3[01]\d{3}|32[0-6]\d\d|327[0-5]\d|3276[0-7])\b(/TCP|/UDP)`)
 	// certificatePattern is of the sum of a client's certificate.
 	certificatePattern = regexp.MustCompile(`(X509SHA256=)[0-9a-f]{64}`)
+	fillPattern        = regexp.MustCompile(`x{1000,}`) // Go's regexp repeats no more than 1000 times
 	tokenPattern       = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
 	// storeRevisionPattern is of a resource version that may be of any write: in a raw body, in an error about the store.
 	storeRevisionPattern = regexp.MustCompile(`(resourceVersion[\\"]*: ?[\\"]*|resource version: \d+, current: |resource version: \d+ \()(\d+)`)
@@ -173,6 +189,7 @@ var (
 
 // text normalises a string in which volatile values stand among words.
 func (n *normaliser) text(text string) string {
+	text = fillPattern.ReplaceAllStringFunc(text, func(fill string) string { return fmt.Sprintf("<%d bytes of x>", len(fill)) })
 	text = strings.ReplaceAll(text, ":"+n.port, ":<port>")
 	for _, name := range n.generated {
 		text = strings.ReplaceAll(text, name, n.name("generated name", name))

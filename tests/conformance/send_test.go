@@ -24,8 +24,9 @@ const (
 
 // client sends steps to a server.
 type client struct {
-	http *http.Client
-	base string // https://host:port
+	http  *http.Client
+	http1 *http.Client // for upgrades, which HTTP/2 does not have
+	base  string       // https://host:port
 }
 
 // send sends a step and reads its answer.
@@ -36,7 +37,11 @@ func (c client) send(ctx context.Context, s step, vars variables) (*answer, erro
 	if err != nil {
 		return nil, err
 	}
-	response, err := c.http.Do(request)
+	through := c.http
+	if request.Header.Get("Upgrade") != "" {
+		through = c.http1
+	}
+	response, err := through.Do(request)
 	if err != nil {
 		return nil, err
 	}
