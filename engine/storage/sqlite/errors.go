@@ -76,6 +76,10 @@ func explain(path string, err error) error {
 			path, err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("database %s is locked by another program: close what else has it open: %w", path, err)
+	case sqlite3.ErrConstraint:
+		// Revisions are given out by the writer alone, so one that exists already came from elsewhere.
+		return fmt.Errorf("database %s was written to by another program: keep that one away from it, then start again: %w",
+			path, err)
 	default:
 		return err
 	}
