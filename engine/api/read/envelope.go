@@ -77,7 +77,7 @@ func (e envelope) jsonSize(item []byte) int {
 func (e envelope) cutJSON(encoded []byte) ([]byte, error) {
 	rest, found := bytes.CutPrefix(bytes.TrimSuffix(encoded, []byte("\n")), e.jsonHead)
 	switch {
-	case found && len(rest) > 1 && rest[0] == ',':
+	case found && bytes.HasPrefix(rest, []byte(`,"`)) && rest[len(rest)-1] == '}':
 		item := bytes.Clone(rest)
 		item[0] = '{'
 		return item, nil
