@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand"
@@ -24,6 +25,7 @@ import (
 	apistorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	kubetesting "k8s.io/kubernetes/pkg/api/testing"
+	"k8s.io/kubernetes/pkg/apis/core"
 	"sigs.k8s.io/randfill"
 
 	"gatehouse/engine/api"
@@ -146,6 +148,9 @@ func (p *twoPaths) object(t *testing.T, kind servedKind, n int) (key string, obj
 	accessor.SetNamespace("")
 	accessor.SetResourceVersion("")
 	accessor.SetLabels(map[string]string{"parity": []string{"even", "odd"}[n%2], "n": fmt.Sprint(n)})
+	if pod, ok := object.(*core.Pod); ok {
+		pod.Spec.NodeName = []string{"node-a", "node-b", ""}[n%3]
+	}
 	key = kind.store.Config().ResourcePrefix
 	if kind.namespaced {
 		accessor.SetNamespace([]string{"east", "west"}[n/2%2])
@@ -258,6 +263,9 @@ func (p *twoPaths) compareLists(t *testing.T, kind servedKind, accept string) {
 		"?fieldSelector=metadata.name%3Dobject-3",
 		"?fieldSelector=metadata.name!%3Dobject-3",
 		"?fieldSelector=metadata.namespace%3Deast",
+		"?fieldSelector=spec.nodeName%3Dnode-a",
+		"?fieldSelector=spec.nodeName%3Dnode-b,metadata.name%3Dobject-4",
+		"?fieldSelector=spec.nodeName%3D",
 		"?resourceVersion=0",
 		"?resourceVersion=1&resourceVersionMatch=NotOlderThan",
 		"?limit=500",
@@ -268,6 +276,7 @@ func (p *twoPaths) compareLists(t *testing.T, kind servedKind, accept string) {
 	p.compare(t, kind.path("west"), accept)
 	p.comparePages(t, kind.path("")+"?limit=2", accept)
 	p.comparePages(t, kind.path("")+"?limit=1&labelSelector=parity%3Deven", accept)
+	p.comparePages(t, kind.path("")+"?limit=1&fieldSelector=spec.nodeName%3Dnode-b", accept)
 }
 
 // comparePages follows the tokens of a list, which both give alike.
@@ -281,15 +290,11 @@ func (p *twoPaths) comparePages(t *testing.T, path, accept string) {
 		}
 		p.compare(t, page, accept)
 		list := ask(t, p.handled, page, acceptJSON)
-		var decoded metav1.PartialObjectMetadataList
-		if err := runtime.DecodeInto(legacyscheme.Codecs.UniversalDeserializer(), []byte(list.Body), &decoded); err != nil {
-			if _, after, found := strings.Cut(list.Body, `"continue":"`); found {
-				token, _, _ = strings.Cut(after, `"`)
-				continue
-			}
-			return
+		var decoded struct{ Metadata metav1.ListMeta }
+		if err := json.Unmarshal([]byte(list.Body), &decoded); err != nil {
+			t.Fatal(err)
 		}
-		if token = decoded.Continue; token == "" {
+		if token = decoded.Metadata.Continue; token == "" {
 			return
 		}
 	}
@@ -366,4 +371,83 @@ func readFrame(from *bufio.Reader, binaryFrames bool) ([]byte, error) {
 	frame := make([]byte, binary.BigEndian.Uint32(length[:]))
 	_, err := io.ReadFull(from, frame)
 	return bytes.Join([][]byte{length[:], frame}, nil), err
+}
+
+func (p *twoPaths) kind(t *testing.T, group, resource string) servedKind {
+	t.Helper()
+	for _, kind := range p.served {
+		if kind.resource.Group == group && kind.resource.Resource == resource {
+			return kind
+		}
+	}
+	t.Fatalf("%s in group %q is not served", resource, group)
+	return servedKind{}
+}
+
+func TestReadsThatAreRefusedAreRefusedInUpstreamsWords(t *testing.T) {
+	p := newTwoPaths(t)
+	pods := p.kind(t, "", "pods")
+	p.compare(t, pods.path(""), acceptJSON)
+	before, err := pods.store.GetCurrentResourceVersion(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range objectsPerKind {
+		p.change(t, pods, n, true)
+	}
+	foreign, err := apistorage.EncodeContinue("/registry/secrets/east/object-0\x00", "/registry/secrets/", int64(before))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all, one = "/api/v1/pods", "/api/v1/namespaces/east/pods/object-0"
+	for _, test := range []struct {
+		name, path, accept string
+	}{
+		{"a limit below zero", all + "?limit=-1", acceptJSON},
+		{"a limit that is no number", all + "?limit=many", acceptJSON},
+		{"a resourceVersion that is no number", all + "?resourceVersion=new", acceptJSON},
+		{"a resourceVersion of the future", all + "?resourceVersion=999999999", acceptJSON},
+		{"an exact resourceVersion of the future", all + "?resourceVersion=999999999&resourceVersionMatch=Exact", acceptJSON},
+		{"an exact resourceVersion of the past", all + fmt.Sprintf("?resourceVersion=%d&resourceVersionMatch=Exact", before+3), acceptJSON},
+		{"an exact match of nothing", all + "?resourceVersionMatch=Exact", acceptJSON},
+		{"a match that is none", all + "?resourceVersion=1&resourceVersionMatch=Roughly", acceptJSON},
+		{"a continue token that is none", all + "?continue=token", acceptJSON},
+		{"a continue token of another resource", all + "?limit=2&continue=" + foreign, acceptJSON},
+		{"a continue token beside a resourceVersion", all + "?resourceVersion=5&continue=" + foreign, acceptJSON},
+		{"a label selector that is none", all + "?labelSelector=!!", acceptJSON},
+		{"a field selector on an unknown field", all + "?fieldSelector=spec.colour%3Dred", acceptJSON},
+		{"a field selector that is none", all + "?fieldSelector=a%3D%3D%3Db,,", acceptJSON},
+		{"sendInitialEvents on a list", all + "?sendInitialEvents=true", acceptJSON},
+		{"sendInitialEvents without a match", all + "?watch=true&sendInitialEvents=true", acceptJSON},
+		{"a continued watch", all + "?watch=true&continue=" + foreign, acceptJSON},
+		{"a watch from a resourceVersion that is no number", all + "?watch=true&resourceVersion=new", acceptJSON},
+		{"a watch in YAML", all + "?watch=true", "application/yaml"},
+		{"an object at a resourceVersion that is no number", one + "?resourceVersion=new", acceptJSON},
+		{"an object at a resourceVersion of the future", one + "?resourceVersion=999999999", acceptJSON},
+		{"an object at a resourceVersion of the past", one + fmt.Sprintf("?resourceVersion=%d", before), acceptJSON},
+		{"an exported object", one + "?export=true", acceptJSON},
+		{"an object that is not there, in protobuf", one + "x", acceptProtobuf},
+		{"a name that cannot be one", "/api/v1/namespaces/east/pods/%25", acceptJSON},
+		{"an object as a list of metadata", one, acceptJSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"},
+		{"a list as one object's metadata", all, acceptJSON + asMetadata},
+		{"metadata in a version that is none", all, acceptJSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v9"},
+		{"metadata in a beta version", all, acceptJSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1beta1"},
+		{"a table or else JSON", all, acceptJSON + ";as=Table;g=meta.k8s.io;v=v1," + acceptJSON},
+		{"a table of one object in protobuf", one, acceptProtobuf + ";as=Table;g=meta.k8s.io;v=v1"},
+		{"a list for people", all + "?pretty=true", acceptJSON},
+		{"an object for people", one + "?pretty=1", acceptJSON},
+		{"metadata for people", all + "?pretty=true", acceptJSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"},
+		{"nothing for people", all + "?pretty=true&labelSelector=nothing", acceptJSON},
+		{"a list in YAML", all, "application/yaml"},
+		{"an object in YAML", one, "application/yaml"},
+		{"a media type that is not produced", all, "text/csv"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			want, got := ask(t, p.handled, test.path, test.accept), ask(t, p.cached, test.path, test.accept)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("GET %s, %s (-upstream +cache):\n%s", test.path, test.accept, diff)
+			}
+		})
+	}
+	t.Log("left to upstream:", p.reads.LeftToUpstream())
 }

@@ -30,6 +30,7 @@ func (r *resource) newReader(v *version) (*read.Reader, error) {
 		NewObject:  stored.NewObject,
 		NewList:    stored.NewList,
 		Attributes: stored.Attributes,
+		Indexed:    stored.Indexed,
 		Codec:      stored.Codec,
 		Decode:     store.Decode,
 		Decorate:   catalog.DecorateOnRead(r.storage),

@@ -1,6 +1,9 @@
 package objects
 
 import (
+	"maps"
+	"slices"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/features"
 	"k8s.io/apiserver/pkg/registry/generic"
@@ -24,7 +27,7 @@ func Decorator(backend storage.Store) generic.StorageDecorator {
 		_ func(obj runtime.Object) (string, error),
 		newFunc, newListFunc func() runtime.Object,
 		attributes apistorage.AttrFunc,
-		_ apistorage.IndexerFuncs,
+		indexers apistorage.IndexerFuncs,
 		_ *cache.Indexers,
 	) (apistorage.Interface, factory.DestroyFunc, error) {
 		c := Config{
@@ -37,6 +40,7 @@ func Decorator(backend storage.Store) generic.StorageDecorator {
 			NewObject:      newFunc,
 			NewList:        newListFunc,
 			Attributes:     attributes,
+			Indexed:        slices.Sorted(maps.Keys(indexers)),
 		}
 		if utilfeature.DefaultFeatureGate.Enabled(features.AllowUnsafeMalformedObjectDeletion) {
 			c = c.tellingCorruption()

@@ -45,10 +45,11 @@ type Config struct {
 	GroupResource schema.GroupResource
 	// NewObject makes the empty object that becomes a bookmark.
 	NewObject func() runtime.Object
-	// NewList makes an empty list, and Attributes tells what selectors look at. The Store needs neither; both are for others
-	// that read what it stores.
+	// NewList makes an empty list, Attributes tells what selectors look at, and Indexed are the fields that the registry expects
+	// to be selected by. The Store needs none of them; they are for others that read what it stores.
 	NewList    func() runtime.Object
 	Attributes apistorage.AttrFunc
+	Indexed    []string
 	// Clock times the bookmarks; nil is the real one.
 	Clock clock.WithDelayedExecution
 }

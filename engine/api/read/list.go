@@ -45,7 +45,7 @@ func (r *Reader) list(
 	if reason := page.open(req.Context(), r.Collection); reason != reasonNone {
 		return nil, reason
 	}
-	items, err := page.gather(rep)
+	items, err := page.gather(rep, r.Resource.Indexed)
 	if err != nil {
 		return nil, Unreadable
 	}
@@ -68,7 +68,7 @@ type listing struct {
 	start    string
 	revision int64
 
-	last string // key that was looked at
+	last string // key on the page, if it is full
 	more bool   // keys remain beyond last
 }
 
@@ -101,18 +101,13 @@ func (l *listing) open(ctx context.Context, collection *cache.Collection) Reason
 }
 
 // gather collects the items of the page.
-func (l *listing) gather(rep representation) ([][]byte, error) {
+func (l *listing) gather(rep representation, indexed []string) ([][]byte, error) {
 	limit := int(l.options.Predicate.Limit)
 	if !l.options.Recursive {
 		limit = 0
 	}
 	items := make([][]byte, 0, l.expected(limit))
-	for entry := range l.view.Scan(l.start, l.end()) {
-		if limit > 0 && len(items) == limit {
-			l.more = true
-			break
-		}
-		l.last = entry.Key()
+	for entry := range l.scan(l.view, l.start, indexed) {
 		if !l.matches(entry) {
 			continue
 		}
@@ -121,8 +116,21 @@ func (l *listing) gather(rep representation) ([][]byte, error) {
 			return nil, err
 		}
 		items = append(items, item)
+		if len(items) == limit {
+			l.last = entry.Key()
+			l.more = l.hasBeyond(l.last)
+			break
+		}
 	}
 	return items, nil
+}
+
+// hasBeyond says whether there are more keys, be they selected or not: upstream's lists go on as long as there are.
+func (l *listing) hasBeyond(key string) bool {
+	for range l.view.Scan(key+"\x00", l.end()) {
+		return true
+	}
+	return false
 }
 
 // expected is how many items there will be if nothing is left out, and little if much may be.

@@ -47,6 +47,8 @@ type Resource struct {
 	NewObject, NewList func() runtime.Object
 	// Attributes tells the labels and the selectable fields of an object.
 	Attributes apistorage.AttrFunc
+	// Indexed are fields that are often selected by one value.
+	Indexed []string
 	// Codec encodes objects as they are stored.
 	Codec runtime.Codec
 	// Decode makes an object of the stored bytes under a key.
@@ -67,7 +69,7 @@ func NewCollection(c *cache.Cache, resource Resource) *cache.Collection {
 			return object, err
 		}
 	}
-	return c.Attach(cache.Resource{Prefix: resource.Prefix + "/", Decode: decode, Attributes: resource.Attributes})
+	return c.Attach(cache.Resource{Prefix: resource.Prefix + "/", Decode: decode, Attributes: resource.Attributes, Indexed: resource.Indexed})
 }
 
 // Reader answers reads of one resource in one served version, safe for concurrent use.

@@ -2,6 +2,8 @@ package read
 
 import (
 	"context"
+	"iter"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validation"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -12,7 +14,6 @@ import (
 	apistorage "k8s.io/apiserver/pkg/storage"
 
 	"gatehouse/engine/objects/cache"
-	"gatehouse/engine/storage"
 )
 
 // selection is which objects a LIST or WATCH is about.
@@ -102,7 +103,17 @@ func (s *selection) matches(entry *cache.Entry) bool {
 // end is where the selection's keys end.
 func (s *selection) end() string {
 	if s.options.Recursive {
-		return storage.PrefixEnd(s.key)
+		return strings.TrimSuffix(s.key, "/") + string('/'+1)
 	}
 	return s.key + "\x00"
+}
+
+// scan is the entries among which those selected are, fewer than all if a field of theirs is indexed.
+func (s *selection) scan(view cache.View, start string, indexed []string) iter.Seq[*cache.Entry] {
+	for _, field := range indexed {
+		if value, ok := s.options.Predicate.Field.RequiresExactMatch(field); ok {
+			return view.ScanField(start, s.end(), field, value)
+		}
+	}
+	return view.Scan(start, s.end())
 }

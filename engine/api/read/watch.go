@@ -111,7 +111,7 @@ func (s *stream) serve(view cache.View, start watchStart) {
 func (s *stream) sendPresent(view cache.View, start watchStart) error {
 	defer s.release()
 	if start.initial {
-		for entry := range view.Scan(s.key, s.end()) {
+		for entry := range s.scan(view, s.key, s.reader.Resource.Indexed) {
 			if !s.matches(entry) {
 				continue
 			}
