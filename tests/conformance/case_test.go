@@ -32,6 +32,7 @@ type step struct {
 	captures      []capture
 	events        int // of a watch to wait for; 0 waits for the end
 	raw, verbatim bool
+	anonymous     bool
 }
 
 // capture says what of an answer to keep, and under which name.
@@ -129,6 +130,8 @@ func (s *step) direct(line string) (err error) {
 		s.raw = true
 	case words[0] == "@verbatim" && len(words) == 1:
 		s.verbatim = true
+	case words[0] == "@anonymous" && len(words) == 1:
+		s.anonymous = true
 	default:
 		return fmt.Errorf("%q is no directive", line)
 	}

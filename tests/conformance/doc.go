@@ -19,6 +19,7 @@
 //	# @capture NAME PATH   keep a value of the answer, such as items.0.metadata.uid, for {{NAME}} in later requests
 //	# @events N            hang up after N events of a watch; bound those that may be fewer with timeoutSeconds
 //	# @raw                 record the body as it stands, not as canonical JSON
+//	# @anonymous           send it without the administrator's certificate
 //	# @verbatim            send the body as it stands whatever its Content-Type
 //
 // {{ns}} is the case's namespace, {{fill N}} is N bytes of x. Cases know nothing of each other: what is not in their namespace
@@ -32,8 +33,11 @@
 //	go test ./tests/conformance -record [-run TestAnswers/NAME]
 //
 // That builds tests/conformance/upstream, kube-apiserver with its default flags but for --authorization-mode=RBAC,
-// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=NamespaceLifecycle and --disable-admission-plugins=(all
-// others), which is what gatehouse has so far.
+// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=NamespaceLifecycle, --disable-admission-plugins=(all
+// others), and an authentication configuration by which strangers may ask for its health alone: what gatehouse has so far.
+//
+// TestEveryMethodOnEveryPath is the same for the whole breadth of the API: the gist of the answer to each method on each path
+// that discovery tells of.
 //
 // deviations.yaml lists where gatehouse answers differently, and why. A deviation that is over fails the test as well.
 package conformance

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -17,11 +19,23 @@ import (
 // issuer names the server in the tokens of service accounts.
 const issuer = "https://kubernetes.default.svc.cluster.local"
 
+// authenticationConfig lets strangers ask for the server's health and for nothing else.
+const authenticationConfig = `apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+anonymous:
+  enabled: true
+  conditions: [{path: /healthz}, {path: /livez}, {path: /readyz}]
+`
+
 // apiServerOptions are kube-apiserver's defaults but for where its files and neighbours are, and what makes recordings
 // comparable to gatehouse's answers.
 func apiServerOptions(
 	ctx context.Context, s settings, listener net.Listener, keys keyFiles, etcd string,
 ) (options.CompletedOptions, error) {
+	authentication := filepath.Join(s.dataDir, "authentication.yaml")
+	if err := os.WriteFile(authentication, []byte(authenticationConfig), 0o600); err != nil {
+		return options.CompletedOptions{}, fmt.Errorf("write the authentication configuration: %w", err)
+	}
 	run := options.NewServerRunOptions()
 	sets := run.Flags()
 	flags := map[string]string{
@@ -35,6 +49,7 @@ func apiServerOptions(
 		"service-account-issuer":           issuer,
 
 		// What gatehouse has by default: its gates so far, kubeadm's service network.
+		"authentication-config":     authentication,
 		"authorization-mode":        "RBAC",
 		"service-cluster-ip-range":  "10.96.0.0/12",
 		"enable-admission-plugins":  lifecycle.PluginName,
