@@ -47,6 +47,11 @@ func (s *Server) newEndpoints(port int, loops *controllers.Loops) (http.Handler,
 		},
 		Draining: s.notReady,
 	})
+	counted, err := newMetrics(&s.parts.reads, s.parts.cache)
+	if err != nil {
+		return nil, fmt.Errorf("set up metrics: %w", err)
+	}
+	paths.Handle("/metrics", counted)
 	info := discovery.Version(version.Info())
 	paths.Handle("/version", info)
 	paths.HandlePrefix("/version/", onlyItself(info, http.HandlerFunc(api.NotFound)))

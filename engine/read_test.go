@@ -451,3 +451,55 @@ func TestReadsThatAreRefusedAreRefusedInUpstreamsWords(t *testing.T) {
 	}
 	t.Log("left to upstream:", p.reads.LeftToUpstream())
 }
+
+func TestLargeAnswersAreCompressedForWhoAsks(t *testing.T) {
+	p := newTwoPaths(t)
+	maps := p.kind(t, "", "configmaps")
+	for n := range 40 {
+		config := &core.ConfigMap{Data: map[string]string{"a": strings.Repeat(fmt.Sprint("value ", n), 1000)}}
+		config.Name, config.Namespace = fmt.Sprintf("large-%d", n), "east"
+		if err := maps.store.Create(t.Context(), "/configmaps/east/"+config.Name, config, &core.ConfigMap{}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name, path, accept string
+		compressed         bool
+	}{
+		{"a large list in JSON", "/api/v1/configmaps", acceptJSON, true},
+		{"a large list in protobuf", "/api/v1/configmaps", acceptProtobuf, true},
+		{"a large list for people", "/api/v1/configmaps?pretty=true", acceptJSON, true},
+		{"a small page", "/api/v1/configmaps?limit=3", acceptJSON, false},
+		{"one object", "/api/v1/namespaces/east/configmaps/large-1", acceptJSON, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p.compare(t, test.path, test.accept)
+			// Go's client asks for compression by itself, and tells whether there was any.
+			response, _ := do(t, p.cached.Client(), http.MethodGet, p.cached.URL+test.path, "", "Accept", test.accept)
+			if response.Uncompressed != test.compressed {
+				t.Errorf("the answer was compressed: %t, want %t", response.Uncompressed, test.compressed)
+			}
+		})
+	}
+}
+
+func TestMetricsTellHowReadsAreAnswered(t *testing.T) {
+	server := serve(t, testConfig(t, t.TempDir()))
+	client := server.admin(t)
+	const pods = "/api/v1/namespaces/default/pods"
+	do(t, client, http.MethodGet, server.URL+pods, "", "Accept", acceptJSON)
+	do(t, client, http.MethodGet, server.URL+pods, "", "Accept", "application/yaml")
+	_, body := do(t, client, http.MethodGet, server.URL+"/metrics", "")
+	for _, want := range []string{
+		`gatehouse_reads_total{answered_by="cache",reason=""}`,
+		`gatehouse_reads_total{answered_by="upstream",reason="encoding"} 1`,
+		`gatehouse_cache_objects{prefix="/registry/pods/"} 0`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the metrics have no %s", want)
+		}
+	}
+	if response, _ := do(t, server.anonymous(), http.MethodGet, server.URL+"/metrics", ""); response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("without credentials: %s, want 401", response.Status)
+	}
+}

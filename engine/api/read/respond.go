@@ -3,13 +3,13 @@ package read
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
 	"sync"
 
+	"github.com/klauspost/compress/gzip"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/features"
@@ -65,17 +65,25 @@ func (b raw) writeTo(w io.Writer) error {
 // buffers are lent to answers under way.
 type buffers struct {
 	writers     sync.Pool // of *bufio.Writer
-	compressors *sync.Pool
+	compressors sync.Pool // of *gzip.Writer
 	frames      sync.Pool // of *[]byte
 }
 
 func newBuffers() *buffers {
 	return &buffers{
-		writers: sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }},
-		// The level is upstream's.
-		compressors: responsewriters.NewGzipWriterPoolOrDie(),
+		writers:     sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }},
+		compressors: sync.Pool{New: func() any { return newCompressor() }},
 		frames:      sync.Pool{New: func() any { return new([]byte) }},
 	}
+}
+
+// newCompressor spends the least time: on a LAN, more would cost more than it saves.
+func newCompressor() *gzip.Writer {
+	compressor, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		return gzip.NewWriter(nil) // cannot be: the level is one of the library's
+	}
+	return compressor
 }
 
 // respond sends an answer of status 200. What goes wrong from here on is the connection's fault, and ends it.
@@ -116,6 +124,7 @@ func (p *buffers) send(w io.Writer, b body, compress bool) error {
 	if compress {
 		compressor := p.compressors.Get().(*gzip.Writer)
 		defer p.compressors.Put(compressor)
+		defer compressor.Reset(nil)
 		compressor.Reset(gathered)
 		if err := b.writeTo(compressor); err != nil {
 			return err
