@@ -138,7 +138,7 @@ func (a *answer) show(n *normaliser) string {
 		if i == 0 {
 			text.WriteString("\n")
 		}
-		text.WriteString(print(n.document(document)) + "\n")
+		text.WriteString(render(n.document(document)) + "\n")
 	}
 	if a.text != "" {
 		fmt.Fprintf(&text, "\n%s\n", n.text(a.text))

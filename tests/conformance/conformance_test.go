@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -88,11 +89,9 @@ func newHTTPClient(t *testing.T, config *rest.Config, protocols ...string) *http
 
 func buildUpstream(t *testing.T) string {
 	binary := filepath.Join(t.TempDir(), "kube-apiserver")
-	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", strings.Join([]string{
-		// What a release of Kubernetes is stamped with; its commit and date are not compared.
-		"-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion,
-		"-X k8s.io/component-base/version.gitCommit=",
-	}, " "), ".")
+	stamp := "-X k8s.io/component-base/version.gitVersion=" + pinnedKubernetes(t, filepath.Join("upstream", "go.mod")) +
+		" -X k8s.io/component-base/version.gitCommit=" // as a release's build sets them, but for a commit nobody compares
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-ldflags", stamp, ".")
 	command.Dir = "upstream"
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build kube-apiserver: %v\n%s", err, output)
@@ -100,8 +99,25 @@ func buildUpstream(t *testing.T) string {
 	return binary
 }
 
-// kubernetesVersion is the release that upstream/go.mod pins.
-const kubernetesVersion = "v1.37.2"
+// pinnedKubernetes is the release of Kubernetes that a go.mod requires.
+func pinnedKubernetes(t *testing.T, file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("%s requires no k8s.io/kubernetes", file)
+	}
+	return string(found[1])
+}
+
+func TestOracleIsOfTheReleaseThatGatehouseServes(t *testing.T) {
+	serves := pinnedKubernetes(t, filepath.Join("..", "..", "go.mod"))
+	if oracle := pinnedKubernetes(t, filepath.Join("upstream", "go.mod")); oracle != serves {
+		t.Errorf("upstream/go.mod pins Kubernetes %s, gatehouse serves %s: pin the same and record anew", oracle, serves)
+	}
+}
 
 // exchange is a step and how it was answered, as text.
 type exchange struct{ title, request, answer string }

@@ -11,16 +11,16 @@ import (
 // lineWidth is how long a value may get before its members get lines of their own.
 const lineWidth = 120
 
-// print writes a JSON value for people to read and diffs to find their place in: members in the order of their names, small
+// render writes a JSON value for people to read and diffs to find their place in: members in the order of their names, small
 // values on one line.
-func print(value any) string {
+func render(value any) string {
 	var out strings.Builder
-	printValue(&out, "", "", value)
+	renderValue(&out, "", "", value)
 	return out.String()
 }
 
-// printValue writes a value that is called key, at an indentation.
-func printValue(out *strings.Builder, indent, key string, value any) {
+// renderValue writes a value that is called key, at an indentation.
+func renderValue(out *strings.Builder, indent, key string, value any) {
 	short := inline(value)
 	if len(indent)+len(short) <= lineWidth || onOneLine(key) {
 		out.WriteString(short)
@@ -32,7 +32,7 @@ func printValue(out *strings.Builder, indent, key string, value any) {
 		separator := "\n"
 		for _, name := range slices.Sorted(maps.Keys(value)) {
 			out.WriteString(separator + indent + "  " + inline(name) + ": ")
-			printValue(out, indent+"  ", name, value[name])
+			renderValue(out, indent+"  ", name, value[name])
 			separator = ",\n"
 		}
 		out.WriteString("\n" + indent + "}")
@@ -41,7 +41,7 @@ func printValue(out *strings.Builder, indent, key string, value any) {
 		separator := "\n"
 		for _, element := range value {
 			out.WriteString(separator + indent + "  ")
-			printValue(out, indent+"  ", elementOf(key), element)
+			renderValue(out, indent+"  ", elementOf(key), element)
 			separator = ",\n"
 		}
 		out.WriteString("\n" + indent + "]")
