@@ -205,15 +205,22 @@ func ask(t *testing.T, server *httptest.Server, path, accept string) reply {
 func (p *twoPaths) compare(t *testing.T, path, accept string) {
 	t.Helper()
 	before := p.reads.Answered()
-	want, got := ask(t, p.handled, path, accept), ask(t, p.cached, path, accept)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("GET %s, %s (-upstream +cache):\n%s", path, accept, diff)
-	}
+	want := p.compareAnswers(t, path, accept)
 	fromCache := want.Status == "200 OK" || want.Status == "404 Not Found"
 	if answered := p.reads.Answered() > before; answered != fromCache {
 		t.Errorf("GET %s, %s: %s, answered from the cache: %t; left to upstream: %v",
 			path, accept, want.Status, answered, p.reads.LeftToUpstream())
 	}
+}
+
+// compareAnswers asks both and expects the same, whoever answers.
+func (p *twoPaths) compareAnswers(t *testing.T, path, accept string) reply {
+	t.Helper()
+	want, got := ask(t, p.handled, path, accept), ask(t, p.cached, path, accept)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("GET %s, %s (-upstream +cache):\n%s", path, accept, diff)
+	}
+	return want
 }
 
 func TestReadsFromTheCacheAreUpstreamsByteForByte(t *testing.T) {
@@ -243,6 +250,7 @@ func TestReadsFromTheCacheAreUpstreamsByteForByte(t *testing.T) {
 					p.compareWatches(t, kind, accept, filled[kind.store])
 				}
 			}
+			p.compareTables(t, kind)
 		})
 	}
 }
@@ -277,6 +285,25 @@ func (p *twoPaths) compareLists(t *testing.T, kind servedKind, accept string) {
 	p.comparePages(t, kind.path("")+"?limit=2", accept)
 	p.comparePages(t, kind.path("")+"?limit=1&labelSelector=parity%3Deven", accept)
 	p.comparePages(t, kind.path("")+"?limit=1&fieldSelector=spec.nodeName%3Dnode-b", accept)
+}
+
+// compareTables compares what kubectl asks for. Ages are printed in years and do not change while the test runs.
+func (p *twoPaths) compareTables(t *testing.T, kind servedKind) {
+	for _, accept := range []string{
+		acceptJSON + ";as=Table;g=meta.k8s.io;v=v1," + acceptJSON,
+		acceptJSON + ";as=Table;g=meta.k8s.io;v=v1beta1",
+	} {
+		for _, query := range []string{
+			"", "?includeObject=Object", "?includeObject=None", "?limit=2", "?labelSelector=nothing", "?labelSelector=parity%3Deven",
+			"?includeObject=All", "?pretty=true",
+		} {
+			if kind.resource.Resource == "flowschemas" {
+				p.compareAnswers(t, kind.path("")+query, accept) // upstream sorts them, and so prints them
+				continue
+			}
+			p.compare(t, kind.path("")+query, accept)
+		}
+	}
 }
 
 // comparePages follows the tokens of a list, which both give alike.
@@ -443,10 +470,7 @@ func TestReadsThatAreRefusedAreRefusedInUpstreamsWords(t *testing.T) {
 		{"a media type that is not produced", all, "text/csv"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			want, got := ask(t, p.handled, test.path, test.accept), ask(t, p.cached, test.path, test.accept)
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("GET %s, %s (-upstream +cache):\n%s", test.path, test.accept, diff)
-			}
+			p.compareAnswers(t, test.path, test.accept)
 		})
 	}
 	t.Log("left to upstream:", p.reads.LeftToUpstream())

@@ -23,6 +23,9 @@ func (r *Reader) get(w http.ResponseWriter, req *http.Request, info *request.Req
 	if reason != reasonNone {
 		return nil, reason
 	}
+	if !rep.table.Empty() {
+		return nil, Table
+	}
 	options, ok := getOptions(req)
 	if !ok {
 		return nil, Refused

@@ -45,19 +45,42 @@ func (r *Reader) list(
 	if reason := page.open(req.Context(), r.Collection); reason != reasonNone {
 		return nil, reason
 	}
-	items, err := page.gather(rep, r.Resource.Indexed)
-	if err != nil {
-		return nil, Unreadable
+	answer, reason := r.show(req, rep, &page)
+	if reason != reasonNone {
+		return nil, reason
 	}
+	return func() { r.respond(w, req, rep, answer) }, reasonNone
+}
+
+// show makes the body of a page.
+func (r *Reader) show(req *http.Request, rep representation, page *listing) (body, Reason) {
+	entries := page.gather(r.Resource.Indexed)
 	meta, err := page.meta()
 	if err != nil {
 		return nil, Refused
+	}
+	if !rep.table.Empty() {
+		options, ok := tableOptions(req)
+		if !ok {
+			return nil, Refused
+		}
+		printed, err := r.printTable(req.Context(), rep, options, entries, meta)
+		if err != nil {
+			return nil, Unreadable
+		}
+		return printed, reasonNone
+	}
+	items := make([][]byte, len(entries))
+	for i, entry := range entries {
+		if items[i], err = entry.Form(rep.shape.version, rep.encoding); err != nil {
+			return nil, Unreadable
+		}
 	}
 	answer, err := rep.shape.splice(rep.encoding, meta, items)
 	if err != nil {
 		return nil, Unreadable
 	}
-	return func() { r.respond(w, req, rep, answer) }, reasonNone
+	return answer, reasonNone
 }
 
 // listing is one page of a list.
@@ -100,29 +123,25 @@ func (l *listing) open(ctx context.Context, collection *cache.Collection) Reason
 	return reasonNone
 }
 
-// gather collects the items of the page.
-func (l *listing) gather(rep representation, indexed []string) ([][]byte, error) {
+// gather collects the entries of the page.
+func (l *listing) gather(indexed []string) []*cache.Entry {
 	limit := int(l.options.Predicate.Limit)
 	if !l.options.Recursive {
 		limit = 0
 	}
-	items := make([][]byte, 0, l.expected(limit))
+	entries := make([]*cache.Entry, 0, l.expected(limit))
 	for entry := range l.scan(l.view, l.start, indexed) {
 		if !l.matches(entry) {
 			continue
 		}
-		item, err := entry.Form(rep.shape.version, rep.encoding)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, item)
-		if len(items) == limit {
+		entries = append(entries, entry)
+		if len(entries) == limit {
 			l.last = entry.Key()
 			l.more = l.hasBeyond(l.last)
 			break
 		}
 	}
-	return items, nil
+	return entries
 }
 
 // hasBeyond says whether there are more keys, be they selected or not: upstream's lists go on as long as there are.

@@ -153,6 +153,8 @@ type representation struct {
 	encoding  cache.Encoding
 	mediaType string
 	pretty    bool
+	// table is the version of a table that the client wants instead; empty otherwise.
+	table schema.GroupVersion
 }
 
 // negotiate finds the representation that upstream would choose. metadataKind is what an answer of metadata alone would be
@@ -182,7 +184,11 @@ func (r *Reader) negotiate(req *http.Request, metadataKind string) (representati
 	case convert == nil:
 		return rep, reasonNone
 	case convert.Kind == "Table":
-		return representation{}, Table
+		if rep.encoding != cache.JSON || sortsRows(r.Scope.Resource) || r.metadata[convert.GroupVersion()] == nil {
+			return representation{}, Table
+		}
+		rep.table = convert.GroupVersion()
+		return rep, reasonNone
 	case convert.Kind != metadataKind || r.metadata[convert.GroupVersion()] == nil:
 		return representation{}, Refused
 	default:

@@ -27,6 +27,9 @@ func (r *Reader) watch(
 	if reason != reasonNone {
 		return nil, reason
 	}
+	if !rep.table.Empty() {
+		return nil, Table
+	}
 	selected := r.selects(req.Context(), info, options)
 	start, err := startOf(&selected.options)
 	if err != nil {

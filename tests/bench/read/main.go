@@ -94,6 +94,7 @@ type workload struct {
 const (
 	acceptJSON     = "application/json"
 	acceptProtobuf = "application/vnd.kubernetes.protobuf"
+	acceptTable    = ";as=Table;g=meta.k8s.io;v=v1"
 	acceptMetadata = ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 )
 
@@ -106,6 +107,7 @@ func (p *plan) workloads() []workload {
 		{"LIST, protobuf", all, acceptProtobuf, p.repeat, 1},
 		{"LIST, metadata in JSON", all, acceptJSON + acceptMetadata, p.repeat, 1},
 		{"LIST, metadata in protobuf", all, acceptProtobuf + acceptMetadata, p.repeat, 1},
+		{"LIST, table", all, acceptJSON + acceptTable, p.repeat, 1},
 		{"LIST by label, JSON", all + "?labelSelector=app%3Dapp-7", acceptJSON, 4 * p.repeat, 1},
 		{"LIST by node, JSON", all + "?fieldSelector=spec.nodeName%3Dnode-7", acceptJSON, 4 * p.repeat, 1},
 		{"LIST of 500, JSON", all + "?limit=500", acceptJSON, 4 * p.repeat, 1},
