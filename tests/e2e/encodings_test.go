@@ -24,12 +24,13 @@ func TestTypedClientsInEveryEncoding(t *testing.T) {
 
 	t.Run("a client in JSON can do everything", func(t *testing.T) { doEverything(t, json, "json") })
 	t.Run("a client in protobuf can do everything", func(t *testing.T) { doEverything(t, protobuf, "protobuf") })
+	ours := metav1.ListOptions{FieldSelector: "metadata.name=settings"}
 	t.Run("both see the same", func(t *testing.T) {
-		inJSON, err := json.CoreV1().ConfigMaps(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+		inJSON, err := json.CoreV1().ConfigMaps(metav1.NamespaceAll).List(t.Context(), ours)
 		if err != nil {
 			t.Fatal(err)
 		}
-		inProtobuf, err := protobuf.CoreV1().ConfigMaps(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+		inProtobuf, err := protobuf.CoreV1().ConfigMaps(metav1.NamespaceAll).List(t.Context(), ours)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,11 +46,11 @@ func TestTypedClientsInEveryEncoding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		only, err := client.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).List(t.Context(), metav1.ListOptions{})
+		only, err := client.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).List(t.Context(), ours)
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole, err := json.CoreV1().ConfigMaps(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+		whole, err := json.CoreV1().ConfigMaps(metav1.NamespaceAll).List(t.Context(), ours)
 		if err != nil {
 			t.Fatal(err)
 		}
