@@ -179,7 +179,8 @@ var (
 	nodePortPattern  = regexp.MustCompile(`\b(3[01]\d{3}|32[0-6]\d\d|327[0-5]\d|3276[0-7])\b(/TCP|/UDP)`)
 	// certificatePattern is of the sum of a client's certificate.
 	certificatePattern = regexp.MustCompile(`(X509SHA256=)[0-9a-f]{64}`)
-	fillPattern        = regexp.MustCompile(`x{1000,}`) // Go's regexp repeats no more than 1000 times
+	hashPattern        = regexp.MustCompile(`hash=[0-9A-F]{128}`) // of a document
+	fillPattern        = regexp.MustCompile(`x{1000,}`)           // Go's regexp repeats no more than 1000 times
 	tokenPattern       = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
 	// storeRevisionPattern is of a resource version that may be of any write: in a raw body, in an error about the store.
 	storeRevisionPattern = regexp.MustCompile(`(resourceVersion[\\"]*: ?[\\"]*|resource version: \d+, current: |resource version: \d+ \()(\d+)`)
@@ -195,6 +196,7 @@ func (n *normaliser) text(text string) string {
 		text = strings.ReplaceAll(text, name, n.name("generated name", name))
 	}
 	text = tokenPattern.ReplaceAllString(text, "<token>")
+	text = hashPattern.ReplaceAllString(text, "hash=<hash>")
 	text = certificatePattern.ReplaceAllString(text, "${1}<sum>")
 	text = uidPattern.ReplaceAllStringFunc(text, func(uid string) string { return n.name("uid", uid) })
 	text = timePattern.ReplaceAllStringFunc(text, n.time)
