@@ -82,8 +82,8 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"connect the server to itself", s.connectLoopback},
 		{"set up authorization", s.buildAuthz},
 		{"set up authentication", s.buildAuthn},
-		{"install the built-in kinds", s.buildCatalog},
 		{"load the plugins", s.openPlugins},
+		{"install the built-in kinds", s.buildCatalog},
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
 	} {

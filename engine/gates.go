@@ -66,6 +66,21 @@ func endWatchesWith(draining context.Context) gate {
 	}
 }
 
+// limitBodies ends the reading of a request's body when the request must have been answered: a client that stops sending
+// holds neither a handler nor, once the server drains, the server.
+func limitBodies(timeout time.Duration) gate {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			info, ok := request.RequestInfoFrom(r.Context())
+			if r.ContentLength != 0 && !(ok && longRunning(r, info)) {
+				// It can fail only on a connection that is gone, and then so is the body.
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 func deadline(timeout time.Duration) gate {
 	return func(next http.Handler) http.Handler {
 		return filters.WithRequestDeadline(next, nil, nil, longRunning, legacyscheme.Codecs, timeout)

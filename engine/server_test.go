@@ -5,13 +5,16 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -285,5 +288,37 @@ func TestRelyingPartiesFindTheKeysOfServiceAccountTokens(t *testing.T) {
 	decoded, err := base64.RawURLEncoding.DecodeString(header)
 	if err != nil || !strings.Contains(string(decoded), `"kid":"`+keys.Keys[0].KeyID+`"`) {
 		t.Errorf("the token's header %s is not signed by key %s", decoded, keys.Keys[0].KeyID)
+	}
+}
+
+func TestBodyThatStopsComingHoldsNeitherTheRequestNorTheServer(t *testing.T) {
+	config := testConfig(t, t.TempDir())
+	config.Requests.Timeout = 300 * time.Millisecond
+	server := serve(t, config)
+	for name, tlsConfig := range map[string]func() *tls.Config{
+		"of somebody unknown": func() *tls.Config { return &tls.Config{InsecureSkipVerify: true} },
+		"of an administrator": func() *tls.Config {
+			c, err := rest.TLSConfigFor(server.Admin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			connection, err := tls.Dial("tcp", strings.TrimPrefix(server.URL, "https://"), tlsConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer connection.Close()
+			if _, err := io.WriteString(connection, "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\n"+
+				"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"a"); err != nil {
+				t.Fatal(err)
+			}
+			// The server answers or hangs up, long before the drain's or the test's own end.
+			if _, err := io.ReadAll(connection); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatal(err)
+			}
+		})
 	}
 }

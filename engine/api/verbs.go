@@ -15,7 +15,7 @@ import (
 
 // verb is one thing that can be done with a resource.
 type verb struct {
-	name string // as discovery spells it; empty for connect, which discovery does not list
+	name string // as discovery spells it; empty for methods that it has no verb for
 	// produces are the media types it may answer with, nil for any.
 	produces []string
 	// anyContent leaves the body's type to the handler: proxies pass it on.

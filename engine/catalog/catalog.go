@@ -62,8 +62,6 @@ type Config struct {
 
 	// ServiceAccountIssuer signs what the token subresource of service accounts answers.
 	ServiceAccountIssuer serviceaccount.TokenGenerator
-	// ServiceAccountMaxExpiration bounds the life of a requested token; 0 for no bound.
-	ServiceAccountMaxExpiration time.Duration
 
 	// ServiceCIDR is the range of cluster IPs, SecondaryServiceCIDR (optional) that of the other IP family.
 	ServiceCIDR          net.IPNet
@@ -73,9 +71,8 @@ type Config struct {
 	// EventTTL is how long Events live.
 	EventTTL time.Duration
 
-	// Kubelet and ProxyTransport (optional) reach nodes, pods and services for exec, logs, proxy and the like.
-	Kubelet        kubeletclient.KubeletClientConfig
-	ProxyTransport http.RoundTripper
+	// Kubelet reaches nodes for exec, logs and the like.
+	Kubelet kubeletclient.KubeletClientConfig
 }
 
 // Catalog is the set of kinds served. It does not change after it was built.
@@ -110,8 +107,6 @@ type GroupVersion struct {
 	Scheme         *runtime.Scheme
 	Codecs         runtime.NegotiatedSerializer
 	ParameterCodec runtime.ParameterCodec
-	// OptionsVersion is the version in which options such as DeleteOptions are read, where it is not the group's own.
-	OptionsVersion *schema.GroupVersion
 }
 
 // Hook is work that upstream does once after start, such as ensuring the priority classes that every cluster has.
@@ -145,6 +140,7 @@ func New(config Config) (*Catalog, error) {
 	c := &Catalog{Factory: options.factory, CheckClusterIPs: core.clusterIPs.check, IPRepair: core.ipRepair, destroy: []func(){core.destroy}}
 	for _, p := range providers(config, core, client) {
 		if err := c.install(p, versions, options); err != nil {
+			c.Close()
 			return nil, fmt.Errorf("install API group %q: %w", p.GroupName(), err)
 		}
 	}
@@ -195,7 +191,6 @@ func (c *Catalog) install(p provider, versions serverstorage.APIResourceConfigSo
 			Scheme:         info.Scheme,
 			Codecs:         info.NegotiatedSerializer,
 			ParameterCodec: info.ParameterCodec,
-			OptionsVersion: info.OptionsExternalVersion,
 		})
 		for _, s := range storage {
 			c.destroy = append(c.destroy, s.Destroy)
@@ -211,18 +206,6 @@ func (c *Catalog) install(p provider, versions serverstorage.APIResourceConfigSo
 			return fmt.Errorf("make its start hook: %w", err)
 		}
 		c.Hooks = append(c.Hooks, Hook{Name: name, Run: run})
-	}
-	return nil
-}
-
-// Storage returns the storage of a resource ("pods") or subresource ("pods/status") at the group version, nil if there is none.
-func (c *Catalog) Storage(version schema.GroupVersion, resource string) rest.Storage {
-	for _, group := range c.Groups {
-		for _, v := range group.Versions {
-			if v.GroupVersion == version {
-				return v.Storage[resource]
-			}
-		}
 	}
 	return nil
 }

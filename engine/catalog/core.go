@@ -26,7 +26,15 @@ import (
 	"k8s.io/kubernetes/pkg/registry/core/service/portallocator"
 	servicestore "k8s.io/kubernetes/pkg/registry/core/service/storage"
 	serviceaccountstore "k8s.io/kubernetes/pkg/registry/core/serviceaccount/storage"
+	"k8s.io/kubernetes/pkg/serviceaccount"
 )
+
+// maxExtendedExpiration bounds the tokens that outlive what was asked for, so that clients which do not reload them go on
+// working (kube-apiserver's --service-account-extend-token-expiration, on by default).
+const maxExtendedExpiration = serviceaccount.ExpirationExtensionSeconds * time.Second
+
+// noMaxExpiration lets clients ask for tokens that live as long as they like, as kube-apiserver does by default.
+const noMaxExpiration = 0
 
 // ipRepairInterval is how often cluster IPs are held against the Services that own them (upstream's repairLoopInterval).
 const ipRepairInterval = 3 * time.Minute
@@ -47,13 +55,12 @@ func newCoreProvider(config Config, client kubernetes.Interface, options restOpt
 		config: config,
 		client: client,
 		generic: corerest.GenericConfig{
-			StorageFactory:              options.factory,
-			EventTTL:                    config.EventTTL,
-			LoopbackClientConfig:        config.Loopback,
-			ServiceAccountIssuer:        config.ServiceAccountIssuer,
-			ServiceAccountMaxExpiration: config.ServiceAccountMaxExpiration,
-			APIAudiences:                config.Audiences,
-			Informers:                   config.Informers,
+			StorageFactory:       options.factory,
+			EventTTL:             config.EventTTL,
+			LoopbackClientConfig: config.Loopback,
+			ServiceAccountIssuer: config.ServiceAccountIssuer,
+			APIAudiences:         config.Audiences,
+			Informers:            config.Informers,
 		},
 	}
 	var err error
@@ -62,6 +69,7 @@ func newCoreProvider(config Config, client kubernetes.Interface, options restOpt
 		return nil, fmt.Errorf("allocate cluster IPs: %w", err)
 	}
 	if p.nodePorts, err = newNodePortAllocator(config.NodePorts, client); err != nil {
+		p.clusterIPs.destroy()
 		return nil, fmt.Errorf("allocate node ports %s: %w", config.NodePorts.String(), err)
 	}
 	p.ipRepair = ipallocatorcontroller.NewRepairIPAddress(ipRepairInterval, client,
@@ -101,7 +109,7 @@ func (p *coreProvider) NewRESTStorage(versions serverstorage.APIResourceConfigSo
 // addWorkloads adds nodes, pods, and what refers to pods: services, which proxy to them, and service accounts, whose tokens
 // can be bound to them.
 func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options generic.RESTOptionsGetter) error {
-	nodes, err := nodestore.NewStorage(options, p.config.Kubelet, p.config.ProxyTransport)
+	nodes, err := nodestore.NewStorage(options, p.config.Kubelet, nil)
 	if err != nil {
 		return err
 	}
@@ -109,7 +117,7 @@ func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options gen
 	storage["nodes/status"] = nodes.Status
 	storage["nodes/proxy"] = nodes.Proxy
 
-	pods, err := podstore.NewStorage(options, nodes.KubeletConnectionInfo, p.config.ProxyTransport, p.client.PolicyV1(), unconditional(p.config.Authorizer))
+	pods, err := podstore.NewStorage(options, nodes.KubeletConnectionInfo, nil, p.client.PolicyV1(), unconditional(p.config.Authorizer))
 	if err != nil {
 		return err
 	}
@@ -127,7 +135,7 @@ func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options gen
 	storage["bindings"] = pods.LegacyBinding
 
 	services, serviceStatus, serviceProxy, err := servicestore.NewREST(options, p.clusterIPs.primary, p.clusterIPs.byFamily, p.nodePorts,
-		endpointSlices{client: p.client}, pods.Pod, p.config.ProxyTransport)
+		endpointSlices{client: p.client}, pods.Pod, nil)
 	if err != nil {
 		return err
 	}
@@ -146,8 +154,8 @@ func (p *coreProvider) addServiceAccounts(storage map[string]rest.Storage, optio
 	}
 	webhooks := p.client.AdmissionregistrationV1()
 	accounts, err := serviceaccountstore.NewREST(options, p.config.ServiceAccountIssuer, p.config.Audiences, p.config.Authorizer,
-		p.config.ServiceAccountMaxExpiration, pods, secrets, nodes,
-		webhooks.ValidatingWebhookConfigurations(), webhooks.MutatingWebhookConfigurations(), false, 0)
+		noMaxExpiration, pods, secrets, nodes,
+		webhooks.ValidatingWebhookConfigurations(), webhooks.MutatingWebhookConfigurations(), true, maxExtendedExpiration)
 	if err != nil {
 		return err
 	}

@@ -20,14 +20,25 @@ const klogDebug = 4
 
 // newLogger logs to w as configured.
 func newLogger(w io.Writer, how config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: how.Level}
+	options := &slog.HandlerOptions{Level: how.Level, ReplaceAttr: spellDuration}
 	if how.Format == config.LogText || how.Format == config.LogAuto && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
+// spellDuration writes durations as people do: JSON's are nanoseconds otherwise.
+func spellDuration(_ []string, attr slog.Attr) slog.Attr {
+	if attr.Value.Kind() == slog.KindDuration {
+		attr.Value = slog.StringValue(attr.Value.Duration().String())
+	}
+	return attr
+}
+
 func isTerminal(w io.Writer) bool {
+	if held, ok := w.(*heldWriter); ok {
+		w = held.to
+	}
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -47,7 +47,9 @@ On SIGTERM or Ctrl-C the server drains: it lets requests under way finish. A sec
 func (p Program) serve(ctx context.Context, cfg config.Config) (err error) {
 	// The database, the plugins' cache and whatever else is yet to be written are no business of other users.
 	syscall.Umask(0o077)
-	logger := newLogger(p.Stderr, cfg.Log)
+	held := &heldWriter{to: p.Stderr}
+	defer held.release()
+	logger := newLogger(held, cfg.Log)
 	if err := adoptLibraries(logger, cfg.Log.Level); err != nil {
 		return err
 	}
@@ -85,6 +87,7 @@ func (p Program) serve(ctx context.Context, cfg config.Config) (err error) {
 	if err := greet(p.Stdout, cfg, url, bundle.AdminKubeconfig()); err != nil {
 		logger.Warn("cannot print where the server listens", "error", err)
 	}
+	held.release()
 	return run(ctx, server, listener, bundle)
 }
 
@@ -118,13 +121,14 @@ data in %s
   export KUBECONFIG=%s
   kubectl get namespaces
 
-`, version.ReadBuild(), version.Kubernetes, url, reach(cfg.Listen), cfg.DataDir, shellQuote(kubeconfig))
+`, version.ReadBuild(), version.Kubernetes, url, reach(cfg.Listen, url), cfg.DataDir, shellQuote(kubeconfig))
 	return err
 }
 
 // reach says who can connect, if that may surprise.
-func reach(listen string) string {
-	host, port, _ := net.SplitHostPort(listen) // Load has checked it.
+func reach(listen, url string) string {
+	host, _, _ := net.SplitHostPort(listen) // Load has checked it.
+	port := url[strings.LastIndex(url, ":")+1:]
 	switch ip := net.ParseIP(host); {
 	case host == "localhost" || ip != nil && ip.IsLoopback():
 		return fmt.Sprintf(" (this machine only; --listen :%s lets others connect)", port)

@@ -312,11 +312,12 @@ func TestReachSaysWhoCanConnect(t *testing.T) {
 	for listen, want := range map[string]string{
 		"127.0.0.1:6443": " (this machine only; --listen :6443 lets others connect)",
 		"localhost:6443": " (this machine only; --listen :6443 lets others connect)",
+		"127.0.0.1:0":    " (this machine only; --listen :6443 lets others connect)",
 		":6443":          " and every other address of this machine",
 		"[::]:6443":      " and every other address of this machine",
 		"192.0.2.1:6443": "",
 	} {
-		if got := reach(listen); got != want {
+		if got := reach(listen, "https://127.0.0.1:6443"); got != want {
 			t.Errorf("listening on %s says %q, want %q", listen, got, want)
 		}
 	}

@@ -32,7 +32,7 @@ type Config struct {
 
 	// AdvertiseAddress is the address at which pods and nodes reach this server: the one endpoint of the Service
 	// default/kubernetes. It has the family of the first of Services.CIDRs. Default: the host of Listen if that is an
-	// address other machines can reach, else the address of the interface with the default route. A machine that has
+	// address other machines can reach, loopback if Listen is, else the address of the interface with the default route. A machine that has
 	// neither gets loopback, which no Endpoints object may hold: see IsLoopback before publishing it.
 	AdvertiseAddress netip.Addr
 

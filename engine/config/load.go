@@ -177,8 +177,12 @@ func advertiseAddress(c Config, from origin, host func() (net.IP, error)) (netip
 		}
 		return c.AdvertiseAddress, nil
 	}
-	if address := listenAddress(c.Listen); fits(address) && address.IsGlobalUnicast() {
-		return address, nil
+	listen := listenAddress(c.Listen)
+	if fits(listen) && listen.IsGlobalUnicast() {
+		return listen, nil
+	}
+	if listensOnLoopback(c.Listen) {
+		return loopback(first.Addr().Is4()), nil // nobody listens where others could reach it
 	}
 	if host == nil {
 		host = utilnet.ChooseHostInterface
@@ -189,10 +193,19 @@ func advertiseAddress(c Config, from origin, host func() (net.IP, error)) (netip
 			return address.Unmap(), nil
 		}
 	}
-	if first.Addr().Is4() {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	return loopback(first.Addr().Is4()), nil
+}
+
+func loopback(is4 bool) netip.Addr {
+	if is4 {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	return netip.IPv6Loopback(), nil
+	return netip.IPv6Loopback()
+}
+
+func listensOnLoopback(listen string) bool {
+	host, _, _ := net.SplitHostPort(listen) // its form has been checked
+	return host == "localhost" || listenAddress(listen).IsLoopback()
 }
 
 // listenAddress is the address in a host:port, invalid if the host is a name or empty.

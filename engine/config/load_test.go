@@ -57,7 +57,7 @@ func completeDefault(t *testing.T) Config {
 	c := Default()
 	c.DataDir = filepath.Join(dir, "data")
 	c.Plugins.Dir = filepath.Join(dir, "data", "plugins")
-	c.AdvertiseAddress = netip.MustParseAddr("192.0.2.10")
+	c.AdvertiseAddress = netip.MustParseAddr("127.0.0.1")
 	return c
 }
 
@@ -235,7 +235,8 @@ func TestAdvertiseAddressIsOneThatNodesCanReach(t *testing.T) {
 		"an address listened on":                        {"192.0.2.77:6443", "10.96.0.0/12", hostAt("192.0.2.10"), "192.0.2.77"},
 		"the host's, when listening on all addresses":   {":6443", "10.96.0.0/12", hostAt("192.0.2.10"), "192.0.2.10"},
 		"the host's, when listening on 0.0.0.0":         {"0.0.0.0:6443", "10.96.0.0/12", hostAt("192.0.2.10"), "192.0.2.10"},
-		"the host's, when listening on loopback":        {"[::1]:6443", "fd00::/108", hostAt("2001:db8::1"), "2001:db8::1"},
+		"loopback when that is what is listened on":     {"[::1]:6443", "fd00::/108", hostAt("2001:db8::1"), "::1"},
+		"loopback when localhost is listened on":        {"localhost:6443", "10.96.0.0/12", hostAt("192.0.2.10"), "127.0.0.1"},
 		"the host's, when listening on a name":          {"edge.example.org:6443", "10.96.0.0/12", hostAt("192.0.2.10"), "192.0.2.10"},
 		"not one of another family than the Services'":  {"192.0.2.77:6443", "fd00::/108", hostAt("2001:db8::1"), "2001:db8::1"},
 		"loopback when the host has none of the family": {":6443", "fd00::/108", hostAt("192.0.2.10"), "::1"},

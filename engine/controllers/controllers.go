@@ -197,13 +197,22 @@ func newServiceController(config Config, client kubernetes.Interface) *kubernete
 // before; the controller would report it as the traces of a crash, whatever it was.
 type soleReconciler struct {
 	reconcilers.EndpointReconciler
-	cleaned atomic.Bool // set by the removal at start
+	stopping atomic.Bool // set before the removal at the end
+}
+
+// StopReconciling implements reconcilers.EndpointReconciler.
+func (r *soleReconciler) StopReconciling() {
+	r.stopping.Store(true)
+	r.EndpointReconciler.StopReconciling()
 }
 
 // RemoveEndpoints implements reconcilers.EndpointReconciler.
 func (r *soleReconciler) RemoveEndpoints(service string, ip net.IP, ports []corev1.EndpointPort) error {
 	err := r.EndpointReconciler.RemoveEndpoints(service, ip, ports)
-	if err == nil && !r.cleaned.Swap(true) {
+	switch {
+	case r.stopping.Load() && storage.IsNotFound(err):
+		return nil // it stops before it has published any
+	case err == nil && !r.stopping.Load():
 		return storage.NewKeyNotFoundError(service, 0)
 	}
 	return err

@@ -71,6 +71,9 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	w := &responseWriter{header: http.Header{}, body: writer, started: make(chan struct{})}
 	go func() {
 		defer cancel()
+		if request.Body != nil {
+			defer request.Body.Close()
+		}
 		defer release()
 		defer w.finish()
 		defer func() {

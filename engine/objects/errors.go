@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,7 +38,11 @@ func (s *Store) backendError(operation, key string, err error) error {
 	if errors.Is(err, storage.ErrClosed) {
 		return apistorage.NewUnreachableError(key, 0)
 	}
-	return fmt.Errorf("%s %s of %s: %w", operation, key, s.groupResource, err)
+	err = fmt.Errorf("%s %s of %s: %w", operation, key, s.groupResource, err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return apierrors.NewInternalError(err)
 }
 
 // listExpiredError answers a list at a revision that has been compacted. To a continued list (paging) it offers a token with

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 )
 
@@ -129,16 +130,18 @@ func (s *Store) checkRelations(ctx context.Context) error {
 	return nil
 }
 
-// checkAfterCrash looks at the whole database because the last owner did not close it. Writes go on meanwhile, and
-// stop if it fails.
-func (s *Store) checkAfterCrash(ctx context.Context) {
-	began := time.Now()
-	s.options.Logger.Info("the database was not closed last time; checking it beside the work", "path", s.path)
+// checkWhole looks at the whole database, which opening it has not done. Writes go on meanwhile, and stop if it fails.
+func (s *Store) checkWhole(ctx context.Context, unclean bool) {
+	began, level := time.Now(), slog.LevelDebug
+	if unclean {
+		level = slog.LevelInfo
+		s.options.Logger.Info("the database was not closed last time; checking it beside the work", "path", s.path)
+	}
 	if err := s.Check(ctx); err != nil {
 		if ctx.Err() == nil {
 			s.options.Logger.Error("check of the database", "error", err)
 		}
 		return
 	}
-	s.options.Logger.Info("the database is sound", "path", s.path, "took", time.Since(began))
+	s.options.Logger.Log(ctx, level, "the database is sound", "path", s.path, "took", time.Since(began))
 }

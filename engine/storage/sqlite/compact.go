@@ -137,9 +137,7 @@ func (s *Store) maintain(unclean bool) {
 	ctx, cancel := s.untilClosing()
 	defer cancel()
 	s.resume(ctx)
-	if unclean {
-		s.checkAfterCrash(ctx)
-	}
+	s.checkWhole(ctx, unclean)
 	if s.options.Retention < 0 {
 		return
 	}
