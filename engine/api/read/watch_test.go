@@ -1,0 +1,129 @@
+package read
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gatehouse/engine/objects/cache"
+)
+
+// step moves the clock on once the watch waits for it.
+func (h *harness) step(by time.Duration) {
+	for !h.clock.HasWaiters() {
+		runtime.Gosched()
+	}
+	h.clock.Step(by)
+}
+
+func TestBookmarksComeEachMinuteAndShortlyBeforeTheWatchEnds(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	first := h.write("a", "1")
+	w := h.watch(fmt.Sprintf("resourceVersion=%d&allowWatchBookmarks=true&timeoutSeconds=150", first))
+	second := h.write("a", "2")
+	if diff := cmp.Diff([]string{event("MODIFIED", "a", "2", second)}, w.next(1)); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+	for _, by := range []time.Duration{time.Minute, time.Minute, 28 * time.Second} {
+		h.step(by)
+		if diff := cmp.Diff([]string{bookmark(second)}, w.next(1)); diff != "" {
+			t.Fatalf("after another %s (-want +got):\n%s", by, diff)
+		}
+	}
+	h.step(2 * time.Second)
+	if left := w.rest(); len(left) > 0 {
+		t.Errorf("before its end the watch said %q", left)
+	}
+}
+
+func TestAWatchWithoutBookmarksGetsNoneAndEndsInTime(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	first := h.write("a", "1")
+	w := h.watch(fmt.Sprintf("resourceVersion=%d&timeoutSeconds=150", first))
+	h.step(149 * time.Second)
+	second := h.write("a", "2")
+	w.next(1)
+	h.step(time.Second)
+	if left := w.rest(); len(left) > 0 {
+		t.Errorf("after revision %d the watch said %q", second, left)
+	}
+}
+
+func TestBookmarksFollowWritesToOtherResources(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	first := h.write("a", "1")
+	w := h.watch(fmt.Sprintf("resourceVersion=%d&allowWatchBookmarks=true&labelSelector=none", first))
+	last := h.write("b", "not selected")
+	// The cache tells watches of a write a moment after its writer: an early bookmark may come from before it.
+	for range 5 {
+		h.step(time.Minute)
+		if w.next(1)[0] == bookmark(last) {
+			return
+		}
+	}
+	t.Errorf("no bookmark has reached revision %d", last)
+}
+
+func TestAClientThatTakesNothingIsToldThatItIsCutOff(t *testing.T) {
+	const most = 10
+	h := newHarness(t, cache.Options{WatchEvents: most})
+	first := h.write("a", "1")
+	w := h.watch(fmt.Sprintf("resourceVersion=%d", first))
+	w.hold(true)
+	h.write("a", "2")
+	w.untilWaiting()
+	for n := range 3 * most {
+		h.write("a", fmt.Sprint(n)) // returns at once, whatever the watch does
+	}
+	w.hold(false)
+	lines := w.rest()
+	const want = `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",` +
+		`"message":"` + watchTooSlow + `","reason":"Expired","code":410}}`
+	if diff := cmp.Diff(want, lines[len(lines)-1]); diff != "" {
+		t.Errorf("last words (-want +got):\n%s", diff)
+	}
+}
+
+func TestAWatchEndsWithItsClient(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	w := h.watch(fmt.Sprintf("resourceVersion=%d", h.write("a", "1")))
+	h.write("a", "2")
+	w.next(1)
+	w.cancel()
+	if left := w.rest(); len(left) > 0 {
+		t.Errorf("to a client that has gone the watch said %q", left)
+	}
+}
+
+func TestWhatCannotBeReadIsLeftToUpstream(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	h.write("a", "1")
+	if got := h.get(""); got.Code != http.StatusOK {
+		t.Fatalf("while all can be read: %d", got.Code)
+	}
+	h.writeBytes("b", []byte("k8s\x00nonsense"))
+	if got := h.get(""); got.Code != http.StatusTeapot || got.Body.Len() > 0 {
+		t.Errorf("with an object that cannot be read: %d, %q", got.Code, got.Body)
+	}
+	if got := h.get("?fieldSelector=metadata.name%3Da"); got.Code != http.StatusOK {
+		t.Errorf("beside it: %d", got.Code)
+	}
+	if diff := cmp.Diff(map[Reason]int64{Unreadable: 1}, h.counts.LeftToUpstream()); diff != "" {
+		t.Errorf("left to upstream (-want +got):\n%s", diff)
+	}
+}
+
+func TestAWatchTellsOfAnObjectThatCannotBeReadAndEnds(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	w := h.watch(fmt.Sprintf("resourceVersion=%d", h.write("a", "1")))
+	h.writeBytes("b", []byte("k8s\x00nonsense"))
+	lines := w.rest()
+	if len(lines) != 1 || !strings.HasPrefix(lines[0], `{"type":"ERROR","object":{"kind":"Status"`) || !strings.Contains(lines[0], `"code":500`) {
+		t.Errorf("the watch ended with %q", lines)
+	}
+}
