@@ -97,6 +97,9 @@ func (p *Process) Address() string { return p.address }
 // Log is what the process has printed so far.
 func (p *Process) Log() *Log { return &p.log }
 
+// Exited closes when the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
 // Kubeconfig is the file that the server wrote for its administrator.
 func (p *Process) Kubeconfig() string { return filepath.Join(p.options.DataDir, "admin.kubeconfig") }
 
