@@ -233,6 +233,16 @@ func (r *resource) verb(rt route, method string) *verb {
 	return nil
 }
 
+// answers says whether any method means anything at a route. Where none does, upstream has no route either.
+func (r *resource) answers(rt route) bool {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if r.verb(rt, method) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // sortedUnique is names in order, each once.
 func sortedUnique(names []string) []string {
 	sort.Strings(names)

@@ -101,7 +101,11 @@ func (v *version) below(r *resource, rest []string, whole target, watch bool) ro
 func (rt route) serve(w http.ResponseWriter, r *http.Request) {
 	verb := rt.resource.verb(rt, r.Method)
 	if verb == nil {
-		fail(http.StatusMethodNotAllowed, "405: Method Not Allowed", w, r)
+		if rt.resource.answers(rt) {
+			fail(http.StatusMethodNotAllowed, "405: Method Not Allowed", w, r)
+		} else {
+			NotFound(w, r)
+		}
 		return
 	}
 	if r.Method == http.MethodPatch && !verb.anyContent && !slices.Contains(patchTypes, mediaType(r.Header.Get("Content-Type"))) {
