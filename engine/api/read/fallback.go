@@ -27,7 +27,7 @@ const (
 	History Reason = "history"
 	// Unreadable: an object could not be decoded or encoded.
 	Unreadable Reason = "unreadable"
-	// Unavailable: the cache could not give a view of the resource.
+	// Unavailable: the cache could not give a view of the resource in time.
 	Unavailable Reason = "unavailable"
 )
 

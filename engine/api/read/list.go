@@ -72,6 +72,9 @@ func (r *Reader) show(req *http.Request, rep representation, page *listing) (bod
 	}
 	items := make([][]byte, len(entries))
 	for i, entry := range entries {
+		if req.Context().Err() != nil {
+			return nil, Unavailable // upstream knows what to say of a deadline
+		}
 		if items[i], err = entry.Form(rep.shape.version, rep.encoding); err != nil {
 			return nil, Unreadable
 		}

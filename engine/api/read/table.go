@@ -81,7 +81,7 @@ func (r *Reader) printTable(ctx context.Context, rep representation, options *me
 }
 
 func (t *table) addChunk(ctx context.Context, entries []*cache.Entry, listMeta *metav1.ListMeta, first bool) error {
-	list, err := t.reader.decodeList(entries, listMeta)
+	list, err := t.reader.decodeList(ctx, entries, listMeta)
 	if err != nil {
 		return err
 	}
@@ -115,9 +115,12 @@ func isAbout(row *metav1.TableRow, entry *cache.Entry) bool {
 }
 
 // decodeList makes a list as upstream's registry would return it.
-func (r *Reader) decodeList(entries []*cache.Entry, listMeta *metav1.ListMeta) (runtime.Object, error) {
+func (r *Reader) decodeList(ctx context.Context, entries []*cache.Entry, listMeta *metav1.ListMeta) (runtime.Object, error) {
 	objects := make([]runtime.Object, len(entries))
 	for i, entry := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		object, err := entry.Object()
 		if err != nil {
 			return nil, err
