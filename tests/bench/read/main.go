@@ -48,7 +48,7 @@ func run() (err error) {
 	flag.IntVar(&p.pods, "pods", 5000, "how many pods there are")
 	flag.IntVar(&p.repeat, "repeat", 5, "how many times each list is read")
 	flag.IntVar(&p.watchers, "watchers", 500, "how many watch")
-	flag.IntVar(&p.changes, "changes", 40, "how many changes are watched")
+	flag.IntVar(&p.changes, "changes", 200, "how many changes are watched")
 	flag.Parse()
 	if *client {
 		return serveJobs(os.Stdin, os.Stdout)
@@ -101,8 +101,8 @@ const (
 func (p *plan) workloads() []workload {
 	const one, all = "/api/v1/namespaces/bench/pods/pod-00007", "/api/v1/pods"
 	return []workload{
-		{"GET, JSON", one, acceptJSON, 4000, 16},
-		{"GET, protobuf", one, acceptProtobuf, 4000, 16},
+		{"GET, JSON", one, acceptJSON, 10000, 16},
+		{"GET, protobuf", one, acceptProtobuf, 10000, 16},
 		{"LIST, JSON", all, acceptJSON, p.repeat, 1},
 		{"LIST, protobuf", all, acceptProtobuf, p.repeat, 1},
 		{"LIST, metadata in JSON", all, acceptJSON + acceptMetadata, p.repeat, 1},
