@@ -27,6 +27,8 @@ type job struct {
 type outcome struct {
 	Bytes int64
 	Error string
+	// Arrivals is when each watcher had its events, in Unix nanoseconds.
+	Arrivals [][]int64
 }
 
 // clients is the process of the clients.
@@ -91,13 +93,14 @@ func serveJobs(jobs io.Reader, answers io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		work := j.read
-		if j.Watchers > 0 {
-			work = func() (int64, error) { return j.watch(func() error { return encoder.Encode(outcome{}) }) }
-		}
 		var o outcome
-		n, err := work()
-		if o.Bytes = n; err != nil {
+		var err error
+		if j.Watchers > 0 {
+			o, err = j.watch(func() error { return encoder.Encode(outcome{}) })
+		} else {
+			o.Bytes, err = j.read()
+		}
+		if err != nil {
 			o.Error = err.Error()
 		}
 		if err := encoder.Encode(o); err != nil {
@@ -167,7 +170,7 @@ func (j job) readOne(client *http.Client) (int64, error) {
 const watchersPerConnection = 100
 
 // watch calls ready when all watches are open, and returns when all events have come.
-func (j job) watch(ready func() error) (int64, error) {
+func (j job) watch(ready func() error) (outcome, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var all sync.WaitGroup
@@ -175,16 +178,17 @@ func (j job) watch(ready func() error) (int64, error) {
 	defer cancel()
 	var left, received atomic.Int64
 	left.Store(int64(j.Events))
+	arrivals := make([][]int64, j.Watchers)
 	done := make(chan struct{})
 	var client *http.Client
-	for n := range j.Watchers {
-		if n%watchersPerConnection == 0 {
+	for watcher := range j.Watchers {
+		if watcher%watchersPerConnection == 0 {
 			client = newHTTPClient()
 			defer client.CloseIdleConnections()
 		}
 		response, err := j.open(ctx, client)
 		if err != nil {
-			return 0, err
+			return outcome{}, err
 		}
 		all.Go(func() {
 			defer response.Body.Close()
@@ -192,8 +196,14 @@ func (j job) watch(ready func() error) (int64, error) {
 			for {
 				n, err := response.Body.Read(buffer)
 				received.Add(int64(n))
-				if events := int64(bytes.Count(buffer[:n], []byte("\n"))); events > 0 && left.Add(-events) == 0 {
-					close(done)
+				if events := bytes.Count(buffer[:n], []byte("\n")); events > 0 {
+					now := time.Now().UnixNano()
+					for range events {
+						arrivals[watcher] = append(arrivals[watcher], now)
+					}
+					if left.Add(-int64(events)) == 0 {
+						close(done)
+					}
 				}
 				if err != nil {
 					return
@@ -202,13 +212,13 @@ func (j job) watch(ready func() error) (int64, error) {
 		})
 	}
 	if err := ready(); err != nil {
-		return 0, err
+		return outcome{}, err
 	}
 	select {
 	case <-done:
-		return received.Load(), nil
+		return outcome{Bytes: received.Load(), Arrivals: arrivals}, nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("%d events have not come", left.Load())
+		return outcome{}, fmt.Errorf("%d events have not come", left.Load())
 	}
 }
 

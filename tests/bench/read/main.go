@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,6 +28,7 @@ type plan struct {
 	repeat   int
 	watchers int
 	changes  int
+	rate     int
 	// cacheOnly leaves upstream's side out.
 	cacheOnly bool
 }
@@ -46,9 +48,10 @@ func run() (err error) {
 	only := flag.String("only", "", "measure only what has this in its name")
 	flag.StringVar(&p.dir, "dir", "", "directory to work in; default: the system's temporary directory")
 	flag.IntVar(&p.pods, "pods", 5000, "how many pods there are")
-	flag.IntVar(&p.repeat, "repeat", 5, "how many times each list is read")
+	flag.IntVar(&p.repeat, "repeat", 20, "how many times each list is read")
 	flag.IntVar(&p.watchers, "watchers", 500, "how many watch")
-	flag.IntVar(&p.changes, "changes", 200, "how many changes are watched")
+	flag.IntVar(&p.changes, "changes", 100, "how many changes are watched")
+	flag.IntVar(&p.rate, "rate", 20, "how many changes there are a second where it is not as many as possible")
 	flag.Parse()
 	if *client {
 		return serveJobs(os.Stdin, os.Stdout)
@@ -129,9 +132,7 @@ func (p *plan) report(ctx context.Context, server *target, clients *clients, onl
 		}
 	}
 	if strings.Contains("WATCH", only) {
-		name := fmt.Sprintf("WATCH, per event and watcher of %d", p.watchers)
-		err := p.line(out, name, server, func(url string) (time.Duration, int64, error) { return p.measureWatch(ctx, server, url, clients) })
-		if err != nil {
+		if err := p.reportWatches(ctx, out, server, clients); err != nil {
 			return err
 		}
 	}
@@ -175,31 +176,81 @@ func (w workload) measure(url string, clients *clients) (cpu time.Duration, byte
 	return (after - before) / time.Duration(w.requests), done.Bytes / int64(w.requests), err
 }
 
-// measureWatch is the server's CPU time for one event to one watcher: of changes with watchers, less that of changes without.
-func (p *plan) measureWatch(ctx context.Context, server *target, url string, clients *clients) (cpu time.Duration, bytes int64, err error) {
-	alone, err := server.change(ctx, p.changes)
-	if err != nil {
-		return 0, 0, err
+// reportWatches measures changes as fast as they can be written, and at a rate that leaves the server idle in between: then each
+// event is a write of its own.
+func (p *plan) reportWatches(ctx context.Context, out io.Writer, server *target, clients *clients) error {
+	delays := map[string]time.Duration{}
+	for _, rate := range []int{0, p.rate} {
+		name := fmt.Sprintf("WATCH by %d at full speed, per event", p.watchers)
+		if rate > 0 {
+			name = fmt.Sprintf("WATCH by %d at %d changes/s, per event", p.watchers, rate)
+		}
+		err := p.line(out, name, server, func(url string) (time.Duration, int64, error) {
+			measured, err := p.measureWatch(ctx, server, url, clients, rate)
+			if rate > 0 {
+				delays[url] = measured.delay
+			}
+			return measured.cpu, measured.bytes, err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	watching := job{URL: url + "/api/v1/pods?watch=true&resourceVersion=" + server.revision(ctx), Accept: acceptJSON, Watchers: p.watchers,
-		Events: p.watchers * p.changes}
+	return p.line(out, "99 % delay from acknowledgement to watcher", server, func(url string) (time.Duration, int64, error) {
+		return delays[url], 0, nil
+	})
+}
+
+// delivery is what it takes to bring one event to one watcher.
+type delivery struct {
+	cpu   time.Duration
+	bytes int64
+	// delay is the time from a write's acknowledgement to the arrival of its event, which 99 of 100 keep.
+	delay time.Duration
+}
+
+// measureWatch takes the server's CPU time of changes with watchers, less that of changes without.
+func (p *plan) measureWatch(ctx context.Context, server *target, url string, clients *clients, rate int) (delivery, error) {
+	alone, _, err := server.change(ctx, p.changes, rate)
+	if err != nil {
+		return delivery{}, err
+	}
+	deliveries := p.watchers * p.changes
+	watching := job{URL: url + "/api/v1/pods?watch=true&resourceVersion=" + server.revision(ctx), Accept: acceptJSON,
+		Watchers: p.watchers, Events: deliveries}
 	if _, err := clients.do(watching); err != nil {
-		return 0, 0, err
+		return delivery{}, err
 	}
 	before, err := processCPU()
 	if err != nil {
-		return 0, 0, err
+		return delivery{}, err
 	}
-	if _, err := server.change(ctx, p.changes); err != nil {
-		return 0, 0, err
+	_, acknowledged, err := server.change(ctx, p.changes, rate)
+	if err != nil {
+		return delivery{}, err
 	}
 	done, err := clients.receive()
 	if err != nil {
-		return 0, 0, err
+		return delivery{}, err
 	}
 	after, err := processCPU()
-	deliveries := p.watchers * p.changes
-	return (after - before - alone) / time.Duration(deliveries), done.Bytes / int64(deliveries), err
+	return delivery{
+		cpu:   (after - before - alone) / time.Duration(deliveries),
+		bytes: done.Bytes / int64(deliveries),
+		delay: delay(acknowledged, done.Arrivals),
+	}, err
+}
+
+// delay is the 99th percentile; what arrives before the acknowledgement has none.
+func delay(acknowledged []time.Time, arrivals [][]int64) time.Duration {
+	var delays []time.Duration
+	for _, watcher := range arrivals {
+		for n, arrival := range watcher {
+			delays = append(delays, max(0, time.Unix(0, arrival).Sub(acknowledged[n])))
+		}
+	}
+	slices.Sort(delays)
+	return delays[len(delays)*99/100]
 }
 
 func brief(d time.Duration) string {

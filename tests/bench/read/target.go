@@ -147,13 +147,17 @@ func (t *target) fill(ctx context.Context, pods int) error {
 	return nil
 }
 
-// change writes that many changes of different pods and returns the CPU time that took.
-func (t *target) change(ctx context.Context, changes int) (time.Duration, error) {
+// change writes that many changes of different pods, rate of them a second or as fast as it goes, and returns the CPU time that took, and when each was acknowledged.
+func (t *target) change(ctx context.Context, changes, rate int) (cpu time.Duration, acknowledged []time.Time, err error) {
 	before, err := processCPU()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
+	start := time.Now()
 	for n := range changes {
+		if rate > 0 {
+			time.Sleep(time.Until(start.Add(time.Duration(n) * time.Second / time.Duration(rate))))
+		}
 		touch := apistorage.SimpleUpdate(func(current runtime.Object) (runtime.Object, error) {
 			accessor, err := meta.Accessor(current)
 			if err != nil {
@@ -164,9 +168,10 @@ func (t *target) change(ctx context.Context, changes int) (time.Duration, error)
 			return current, nil
 		})
 		err = errors.Join(err, t.pods.GuaranteedUpdate(ctx, key(n), &api.Pod{}, false, nil, touch, nil))
+		acknowledged = append(acknowledged, time.Now())
 	}
 	after, failure := processCPU()
-	return after - before, errors.Join(err, failure)
+	return after - before, acknowledged, errors.Join(err, failure)
 }
 
 // revision is the store's, as a resourceVersion.
