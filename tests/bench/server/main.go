@@ -26,6 +26,7 @@ type plan struct {
 	idle    time.Duration
 	creates time.Duration
 	clients int
+	profile string
 }
 
 func main() {
@@ -42,6 +43,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&p.idle, "idle", 30*time.Second, "how long to leave the server alone before its memory is read")
 	flag.DurationVar(&p.creates, "creates", 20*time.Second, "how long to create pods")
 	flag.IntVar(&p.clients, "clients", 16, "how many clients create pods, each on a connection of its own")
+	flag.StringVar(&p.profile, "profile", "", "file for a CPU profile of the server while it creates pods, if it offers one")
 	flag.Parse()
 
 	dir, err := os.MkdirTemp("", "gatehouse-bench-")
@@ -64,47 +66,21 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// start runs a server until it is ready, and tells how long that took from exec.
-func start(ctx context.Context, p plan) (*harness.Process, time.Duration, error) {
+// start runs a server until it is ready.
+func start(ctx context.Context, p plan) (*harness.Process, error) {
 	process, err := harness.Launch(ctx, p.options)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if err := process.WaitReady(ctx); err != nil {
-		return nil, 0, fmt.Errorf("%w\n%s", err, process.Log())
+		return nil, fmt.Errorf("%w\n%s", err, process.Log())
 	}
-	return process, time.Since(process.Started()), nil
-}
-
-// starts measures from exec to the first 200 of /readyz. That includes the poll that finds it: a few milliseconds to 50.
-func starts(ctx context.Context, p plan, table *tabwriter.Writer) error {
-	var took []time.Duration
-	for i := range p.starts + 1 {
-		process, duration, err := start(ctx, p)
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			fmt.Fprintf(table, "start to first 200, new data directory\t%d ms\n", duration.Milliseconds())
-		} else {
-			took = append(took, duration)
-		}
-		if err := process.Stop(); err != nil {
-			return err
-		}
-	}
-	if len(took) == 0 {
-		return nil
-	}
-	slices.Sort(took)
-	fmt.Fprintf(table, "start to first 200, existing data directory\t%d ms\tmin %d, max %d, of %d\n",
-		took[len(took)/2].Milliseconds(), took[0].Milliseconds(), took[len(took)-1].Milliseconds(), len(took))
-	return nil
+	return process, nil
 }
 
 // idle measures the memory of a server that nobody talks to.
 func idle(ctx context.Context, p plan, table *tabwriter.Writer) error {
-	process, _, err := start(ctx, p)
+	process, err := start(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -129,7 +105,7 @@ func idle(ctx context.Context, p plan, table *tabwriter.Writer) error {
 
 // creates measures pod creates over HTTPS.
 func creates(ctx context.Context, p plan, table *tabwriter.Writer) error {
-	process, _, err := start(ctx, p)
+	process, err := start(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -137,6 +113,8 @@ func creates(ctx context.Context, p plan, table *tabwriter.Writer) error {
 	if err != nil {
 		return err
 	}
+	profiled := make(chan error, 1)
+	go func() { profiled <- profile(ctx, process, p) }()
 	began := time.Now()
 	latencies, err := createPods(ctx, process, p.clients, p.creates)
 	if err != nil {
@@ -157,5 +135,8 @@ func creates(ctx context.Context, p plan, table *tabwriter.Writer) error {
 		p.clients, float64(count)/took.Seconds(), (after-before).Seconds()*1000/float64(count),
 		latencies[count/2].Seconds()*1000, latencies[count*99/100].Seconds()*1000)
 	fmt.Fprintf(table, "memory after %d creates\t%.1f MB anonymous\t%.1f MB resident\n", count, used.anonymous, used.resident)
+	if err := <-profiled; err != nil {
+		return err
+	}
 	return process.Stop()
 }
