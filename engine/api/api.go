@@ -17,11 +17,10 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"gatehouse/engine/api/discovery"
+	"gatehouse/engine/api/read"
 	"gatehouse/engine/catalog"
 	"gatehouse/engine/objects"
 	"gatehouse/engine/objects/cache"
-
-	"gatehouse/engine/api/read"
 )
 
 // Config is what the API needs from the server around it.
