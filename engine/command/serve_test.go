@@ -102,9 +102,10 @@ func (r *running) end() int {
 func TestServeListensAndSaysWhatToTypeNext(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "it's data")
 	r := serve(t, "--data-dir", dir)
+	port := r.address[strings.LastIndex(r.address, ":")+1:]
 	for _, want := range []string{
 		"serving Kubernetes " + version.Kubernetes + "\n",
-		"listening on https://" + r.address + " (this machine only; --listen :0 lets others connect)\n",
+		"listening on https://" + r.address + " (this machine only; --listen :" + port + " lets others connect)\n",
 		"data in " + dir + "\n",
 		"\n  export KUBECONFIG='" + strings.ReplaceAll(dir, "'", `'\''`) + "/admin.kubeconfig'\n  kubectl get namespaces\n",
 	} {
