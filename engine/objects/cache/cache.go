@@ -204,3 +204,12 @@ func (c *Cache) store() (storage.Store, error) {
 	}
 	return *backend, nil
 }
+
+// compacted is the newest revision that the store has been told to forget what is before it, 0 for none.
+func (c *Cache) compacted() int64 {
+	backend, err := c.store()
+	if err != nil {
+		return 0
+	}
+	return backend.Compacted()
+}

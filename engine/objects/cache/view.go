@@ -31,8 +31,8 @@ func (c *Collection) View(ctx context.Context) (View, error) {
 	return c.view(), nil
 }
 
-// ViewAt is the collection exactly as it was at a past revision: one that has not changed since, or one that is pinned. Others
-// give ErrNotHeld, and a revision that does not exist yet ErrFutureRevision.
+// ViewAt is the collection exactly as it was at a past revision: one that has not changed since, or one that is pinned, and that
+// the store has not compacted. Others give ErrNotHeld, and a revision that does not exist yet ErrFutureRevision.
 func (c *Collection) ViewAt(ctx context.Context, revision int64) (View, error) {
 	view, err := c.viewAt(ctx, revision)
 	if err != nil {
@@ -48,6 +48,9 @@ func (c *Collection) viewAt(ctx context.Context, revision int64) (View, error) {
 		return View{}, err
 	case revision > present.revision:
 		return View{}, ErrFutureRevision
+	case revision < c.cache.compacted():
+		// The store has forgotten it, and answers so; pages of a list are to be told the same, wherever they come from.
+		return View{}, ErrNotHeld
 	case revision >= present.snapshot.from:
 		present.revision = revision
 		return present, nil
