@@ -32,6 +32,8 @@ import (
 //	ended NAME                  wait until it ends; its exit code must be 0
 //	interrupt NAME              end it as Ctrl-C does, wait
 //	manifests DIR               write an object of every kind to DIR, and the questions to DIR-reviews
+//	example NAME DIR            compile an example plugin and put it into DIR, with its YAML
+//	guest NAME FILE             put the WebAssembly module that behaves as it is called to FILE
 //	uncovered                   print the kinds that can be created, but have no manifest
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
@@ -44,6 +46,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"ended":      ended,
 		"interrupt":  interrupt,
 		"manifests":  writeManifests,
+		"example":    example,
+		"guest":      guest,
 		"uncovered":  uncovered,
 	}
 }
@@ -264,6 +268,38 @@ func writeManifests(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.CopyFS(dir, manifests.Files()))
 	ts.Check(os.Mkdir(dir+"-reviews", 0o755))
 	ts.Check(os.Rename(filepath.Join(dir, manifests.ReviewsFile), filepath.Join(dir+"-reviews", manifests.ReviewsFile)))
+}
+
+func example(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: example NAME DIR")
+	}
+	wasm, yaml, err := harness.Example(context.Background(), args[0])
+	ts.Check(err)
+	for _, file := range []string{yaml, wasm} { // a plugin is loaded as soon as it is there
+		ts.Check(copyFile(file, filepath.Join(ts.MkAbs(args[1]), filepath.Base(file))))
+	}
+}
+
+func guest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: guest NAME FILE")
+	}
+	wasm, err := harness.Guest(context.Background(), args[0])
+	ts.Check(err)
+	ts.Check(copyFile(wasm, ts.MkAbs(args[1])))
+}
+
+// copyFile copies by way of another file, so that nobody sees half of one.
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to+".part", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(to+".part", to)
 }
 
 // uncovered prints each kind that the server lets clients create and that no manifest is of, as "apps/v1 Deployment".

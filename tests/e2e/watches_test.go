@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +122,6 @@ func TestThePastIsForgotten(t *testing.T) {
 	t.Parallel()
 	server := harness.Start(t, harness.Options{Flags: []string{"--storage-compaction-retention=1s"}})
 	maps := typed(t, server.ClientConfig()).CoreV1().ConfigMaps(metav1.NamespaceDefault)
-	first := createMap(t, maps, "first").ResourceVersion
 	for i := range 3 {
 		createMap(t, maps, fmt.Sprintf("m%d", i))
 	}
@@ -128,56 +129,52 @@ func TestThePastIsForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Compaction comes by itself, a while after the retention.
-	exactly := metav1.ListOptions{ResourceVersion: first, ResourceVersionMatch: metav1.ResourceVersionMatchExact}
+	// Compaction comes by itself, a while after the retention, and leaves the latest revision: there have to be others.
 	eventually(t, func() error {
 		patch := []byte(fmt.Sprintf(`{"data":{"now":%q}}`, time.Now()))
 		if _, err := maps.Patch(t.Context(), "m0", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			return harness.Hopeless(err)
 		}
-		_, err := maps.List(t.Context(), exactly)
-		if !apierrors.IsResourceExpired(err) {
-			return fmt.Errorf("listing at an old version: %w, want it expired", err)
-		}
-		return nil
+		return wantExpired(t, maps, page.ResourceVersion)
 	})
-	t.Run("a watch from then is gone", func(t *testing.T) {
-		wantExpired(t, maps, metav1.ListOptions{ResourceVersion: first})
+	server.Restart() // it may serve a list to its end from memory
+	t.Run("a list of then is gone", func(t *testing.T) {
+		_, err := maps.List(t.Context(), metav1.ListOptions{ResourceVersion: page.ResourceVersion,
+			ResourceVersionMatch: metav1.ResourceVersionMatchExact})
+		if !apierrors.IsResourceExpired(err) {
+			t.Errorf("got %v, want it expired", err)
+		}
 	})
 	t.Run("a continued list of then is gone, and says how to go on", func(t *testing.T) {
-		var got *metav1.Status
-		eventually(t, func() error {
-			_, err := maps.List(t.Context(), metav1.ListOptions{Limit: 1, Continue: page.Continue})
-			if !apierrors.IsResourceExpired(err) {
-				return fmt.Errorf("continuing an old list: %w, want it expired", err)
-			}
-			status := err.(apierrors.APIStatus).Status()
-			got = &status
-			return nil
-		})
-		rest, err := maps.List(t.Context(), metav1.ListOptions{Limit: 10, Continue: got.ListMeta.Continue})
+		_, err := maps.List(t.Context(), metav1.ListOptions{Limit: 1, Continue: page.Continue})
+		var status apierrors.APIStatus
+		if !apierrors.IsResourceExpired(err) || !errors.As(err, &status) {
+			t.Fatalf("got %v, want it expired", err)
+		}
+		rest, err := maps.List(t.Context(), metav1.ListOptions{Limit: 10, Continue: status.Status().ListMeta.Continue})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := names(rest.Items, configMapName); len(got) == 0 || got[0] <= page.Items[0].Name {
-			t.Errorf("going on gives %v, want what comes after %s", got, page.Items[0].Name)
+		if got := names(rest.Items, configMapName); !slices.Equal(got, []string{"m1", "m2"}) {
+			t.Errorf("going on gives %v, want what comes after the first page", got)
 		}
 	})
 }
 
-// wantExpired fails unless a watch is refused, or ends, because its beginning is forgotten.
-func wantExpired(t *testing.T, maps corev1client.ConfigMapInterface, options metav1.ListOptions) {
+// wantExpired returns an error unless a watch from a version is refused, or ends, because that is forgotten.
+func wantExpired(t *testing.T, maps corev1client.ConfigMapInterface, version string) error {
 	t.Helper()
-	events, err := maps.Watch(t.Context(), options)
-	if err != nil {
-		if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-			t.Errorf("got %v, want it expired", err)
+	events, err := maps.Watch(t.Context(), metav1.ListOptions{ResourceVersion: version})
+	if err == nil {
+		defer events.Stop()
+		event := next(t, events)
+		if event.Type != watch.Error {
+			return fmt.Errorf("a watch from %s begins with %s, want it expired", version, event.Type)
 		}
-		return
+		err = apierrors.FromObject(event.Object)
 	}
-	defer events.Stop()
-	event := next(t, events)
-	if err := apierrors.FromObject(event.Object); event.Type != watch.Error || !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-		t.Errorf("got %s %v, want it expired", event.Type, event.Object)
+	if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		return harness.Hopeless(fmt.Errorf("a watch from %s fails with %w, want it expired", version, err))
 	}
+	return nil
 }

@@ -51,7 +51,7 @@ func Binary(ctx context.Context, variant Variant) (string, error) {
 	if variant == Race || os.Getenv(raceVariable) != "" {
 		variant, flags = Race, []string{"-race"}
 	}
-	return build(ctx, root, root, string(variant), flags...)
+	return build(ctx, root, target{dir: root, name: string(variant), flags: flags})
 }
 
 // kubectlVersion is what kubectl says of itself, and by which it judges how far it is from the server's version.
@@ -66,27 +66,61 @@ func Kubectl(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return build(ctx, root, filepath.Join(root, "tests", "kubectl"), "kubectl",
-		"-ldflags=-X k8s.io/component-base/version.gitVersion="+kubectlVersion)
+	return build(ctx, root, target{
+		dir:   filepath.Join(root, "tests", "kubectl"),
+		name:  "kubectl",
+		flags: []string{"-ldflags=-X k8s.io/component-base/version.gitVersion=" + kubectlVersion},
+	})
 }
 
-// build compiles the main package in dir to a file called name. The file stays where it is, so that the linker need not run
-// again for the same sources.
-func build(ctx context.Context, root, dir, name string, flags ...string) (string, error) {
+// Example compiles an example plugin to WebAssembly and returns the file's path, and that of the YAML that goes with it.
+func Example(ctx context.Context, name string) (wasm, yaml string, err error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	dir := filepath.Join(root, "examples", name)
+	wasm, err = build(ctx, root, target{
+		dir:   dir,
+		name:  name + ".wasm",
+		flags: []string{"-buildmode=c-shared"},
+		env:   []string{"GOOS=wasip1", "GOARCH=wasm"},
+	})
+	return wasm, filepath.Join(dir, name+".yaml"), err
+}
+
+// Guest is the path of a WebAssembly module that fails, or works, in the way it is named after: "trap", "loop", "allow".
+func Guest(ctx context.Context, name string) (string, error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(root, "plugins", "testdata", name+".wasm"), nil
+}
+
+// target is a main package to build.
+type target struct {
+	dir, name  string
+	flags, env []string
+}
+
+// build compiles a main package to a file of its name. The file stays where it is, so that the linker need not run again for
+// the same sources.
+func build(ctx context.Context, root string, t target) (string, error) {
 	cache, err := cacheDir(root)
 	if err != nil {
 		return "", err
 	}
-	unlock, err := lock(filepath.Join(cache, name+".lock"))
+	unlock, err := lock(filepath.Join(cache, t.name+".lock"))
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
 
-	file := filepath.Join(cache, name)
-	args := append([]string{"build", "-o", file}, flags...)
-	if _, err := goCommand(ctx, dir, append(args, ".")...); err != nil {
-		return "", fmt.Errorf("build %s: %w", name, err)
+	file := filepath.Join(cache, t.name)
+	args := append([]string{"build", "-o", file}, t.flags...)
+	if _, err := goCommand(ctx, t.dir, t.env, append(args, ".")...); err != nil {
+		return "", fmt.Errorf("build %s: %w", t.name, err)
 	}
 	return file, nil
 }
@@ -119,7 +153,7 @@ func lock(name string) (unlock func(), err error) {
 
 // moduleRoot is the directory of the go.mod that the working directory belongs to.
 func moduleRoot(ctx context.Context) (string, error) {
-	mod, err := goCommand(ctx, "", "env", "GOMOD")
+	mod, err := goCommand(ctx, "", nil, "env", "GOMOD")
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
@@ -129,10 +163,11 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(mod), nil
 }
 
-// goCommand runs the tool chain in dir and returns what it printed.
-func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
+// goCommand runs the tool chain in dir, with variables added to the environment, and returns what it printed.
+func goCommand(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = dir
+	command.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()
