@@ -43,6 +43,8 @@ const (
 	minWatchTimeout = 30 * time.Minute
 	// kubernetesServicePort is where pods find the API server, at the first address of the service network.
 	kubernetesServicePort = 443
+	// maxCompactionInterval is how often the store forgets the past, unless that is kept for less.
+	maxCompactionInterval = time.Minute
 	// databaseFile is the store's file in the data directory.
 	databaseFile = "gatehouse.db"
 	// compiledDir holds compiled plugins, below the data directory.
@@ -98,8 +100,10 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 	s.parts.cache = cache.New(cache.Options{Logger: s.logger.With("part", "cache")})
 	s.parts.store, err = sqlite.Open(ctx, filepath.Join(s.config.DataDir, databaseFile), sqlite.Options{
 		Retention: s.config.Storage.CompactionRetention,
-		Logger:    s.logger.With("part", "storage"),
-		Observers: []storage.Observer{s.parts.cache.Observe},
+		// No past is kept for twice as long as it is wanted.
+		CompactionInterval: min(s.config.Storage.CompactionRetention, maxCompactionInterval),
+		Logger:             s.logger.With("part", "storage"),
+		Observers:          []storage.Observer{s.parts.cache.Observe},
 	})
 	if err != nil {
 		return err
