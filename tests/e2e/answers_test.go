@@ -94,7 +94,7 @@ func describe(a answer) string {
 			fmt.Fprintf(&text, "%s: %s\n", name, value)
 		}
 	}
-	text.WriteString(steady(a.body))
+	text.WriteString(steady(strings.TrimSpace(a.body)))
 	return text.String()
 }
 

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -114,7 +113,7 @@ func (p plain) do(method, path, body string, header ...string) answer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(bytes.TrimSpace(text))}
+	return answer{response.StatusCode, response.Header, string(text)}
 }
 
 // next returns the next event of a watch.
