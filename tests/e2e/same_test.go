@@ -50,7 +50,7 @@ func TestEveryKindIsTheSameInEveryEncoding(t *testing.T) {
 				}
 				want := read("application/json")
 				for _, accept := range []string{"application/vnd.kubernetes.protobuf", "application/yaml"} {
-					if diff := cmp.Diff(want, read(accept), templatesHaveNoKind); diff != "" {
+					if diff := cmp.Diff(want, read(accept), templatesHaveNoKind()); diff != "" {
 						t.Errorf("%s is another in %s (-json +%s):\n%s", path, accept, accept, diff)
 					}
 				}
@@ -61,7 +61,9 @@ func TestEveryKindIsTheSameInEveryEncoding(t *testing.T) {
 }
 
 // templatesHaveNoKind is about the claims in a StatefulSet: upstream's protobuf leaves out their kind, which JSON has.
-var templatesHaveNoKind = cmpopts.IgnoreFields(corev1.PersistentVolumeClaim{}, "TypeMeta")
+func templatesHaveNoKind() cmp.Option {
+	return cmpopts.IgnoreFields(corev1.PersistentVolumeClaim{}, "TypeMeta")
+}
 
 // compareMetadata reads metadata alone, of one object or of a list.
 func compareMetadata(t *testing.T, whole runtime.Object, read func(accept string) runtime.Object) {
