@@ -1,5 +1,5 @@
 // Command server measures a whole server from outside, as a user would run it: how soon it answers, what memory it holds when
-// nobody asks anything, and how fast it creates pods over HTTPS. It prints a table.
+// nobody asks anything, and how fast it creates and reads pods over HTTPS, through all gates. It prints a table.
 //
 //	go run ./tests/bench/server
 //	go run ./tests/bench/server -binary ./gatehouse -idle 5s -creates 10s
@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +24,7 @@ type plan struct {
 	starts  int
 	idle    time.Duration
 	creates time.Duration
+	gets    time.Duration
 	clients int
 	profile string
 }
@@ -42,7 +42,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&p.starts, "starts", 7, "how often to start on the existing data directory")
 	flag.DurationVar(&p.idle, "idle", 30*time.Second, "how long to leave the server alone before its memory is read")
 	flag.DurationVar(&p.creates, "creates", 20*time.Second, "how long to create pods")
-	flag.IntVar(&p.clients, "clients", 16, "how many clients create pods, each on a connection of its own")
+	flag.DurationVar(&p.gets, "gets", 10*time.Second, "how long each user is to read pods")
+	flag.IntVar(&p.clients, "clients", 16, "how many clients ask at the same time, each on a connection of its own")
 	flag.StringVar(&p.profile, "profile", "", "file for a CPU profile of the server while it creates pods, if it offers one")
 	flag.Parse()
 
@@ -55,8 +56,8 @@ func run(ctx context.Context) error {
 
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer table.Flush()
-	for _, measure := range []func(context.Context, plan, *tabwriter.Writer) error{starts, idle, creates} {
-		if err := measure(ctx, p, table); err != nil {
+	for _, step := range []func(context.Context, plan, *tabwriter.Writer) error{starts, idle, requests} {
+		if err := step(ctx, p, table); err != nil {
 			return err
 		}
 		if err := table.Flush(); err != nil {
@@ -100,43 +101,5 @@ func idle(ctx context.Context, p plan, table *tabwriter.Writer) error {
 	}
 	fmt.Fprintf(table, "memory idle after %s\t%.1f MB anonymous\t%.1f MB resident\n", p.idle, used.anonymous, used.resident)
 	fmt.Fprintf(table, "CPU idle\t%.2f %%\tof one core, over %s\n", 100*float64(after-before)/float64(p.idle/3), p.idle/3)
-	return process.Stop()
-}
-
-// creates measures pod creates over HTTPS.
-func creates(ctx context.Context, p plan, table *tabwriter.Writer) error {
-	process, err := start(ctx, p)
-	if err != nil {
-		return err
-	}
-	before, err := readCPU(process.PID())
-	if err != nil {
-		return err
-	}
-	profiled := make(chan error, 1)
-	go func() { profiled <- profile(ctx, process, p) }()
-	began := time.Now()
-	latencies, err := createPods(ctx, process, p.clients, p.creates)
-	if err != nil {
-		return err
-	}
-	took := time.Since(began)
-	after, err := readCPU(process.PID())
-	if err != nil {
-		return err
-	}
-	used, err := readMemory(process.PID())
-	if err != nil {
-		return err
-	}
-	slices.Sort(latencies)
-	count := len(latencies)
-	fmt.Fprintf(table, "pod creates, %d HTTPS clients\t%.0f /s\t%.2f ms CPU each\tp50 %.1f ms, p99 %.1f ms\n",
-		p.clients, float64(count)/took.Seconds(), (after-before).Seconds()*1000/float64(count),
-		latencies[count/2].Seconds()*1000, latencies[count*99/100].Seconds()*1000)
-	fmt.Fprintf(table, "memory after %d creates\t%.1f MB anonymous\t%.1f MB resident\n", count, used.anonymous, used.resident)
-	if err := <-profiled; err != nil {
-		return err
-	}
 	return process.Stop()
 }

@@ -6,29 +6,27 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 
-	"gatehouse/tests/harness"
+	"k8s.io/client-go/rest"
 )
 
 // profile has the server profile itself while it creates pods, where it offers that, and writes what it answers to the plan's
 // file. Without a file it does nothing.
-func profile(ctx context.Context, process *harness.Process, p plan) error {
+func profile(ctx context.Context, administrator *rest.Config, p plan) error {
 	if p.profile == "" {
 		return nil
 	}
-	client, pods, err := newClient(process)
+	c, err := newClient(administrator)
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
-	host, _, _ := strings.Cut(pods, "/api/")
-	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%.0f", host, p.creates.Seconds())
+	defer c.close()
+	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%.0f", c.host, p.creates.Seconds())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	response, err := client.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return fmt.Errorf("profile the server: %w", err)
 	}
