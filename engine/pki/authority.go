@@ -28,6 +28,7 @@ const (
 
 // authority signs certificates.
 type authority struct {
+	dir         string // where its files are
 	certificate *x509.Certificate
 	key         crypto.Signer
 	pem         []byte         // of the certificate and of those trusted besides
@@ -65,35 +66,30 @@ func createAuthority(dir string, now time.Time) error {
 
 // loadAuthority reads the authority in dir and makes sure that it can sign now.
 func loadAuthority(dir string, now time.Time) (*authority, error) {
-	const fix = "restore it from a backup, or move directory %s away to start with a new authority, " +
-		"which makes every certificate and kubeconfig of the old one useless"
 	certPath, keyPath := filepath.Join(dir, caCertFile), filepath.Join(dir, caKeyFile)
-	unusable := func(path, why string) error {
-		return fmt.Errorf("certificate authority %s %s; "+fix, path, why, dir)
-	}
 	certPEM, err := readFile(certPath, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, unusable(certPath, "is missing")
+		return nil, unusableAuthority(certPath, "is missing")
 	} else if err != nil {
 		return nil, err
 	}
 	keyPEM, err := readFile(keyPath, true)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, unusable(keyPath, "is missing")
+		return nil, unusableAuthority(keyPath, "is missing")
 	} else if err != nil {
 		return nil, err
 	}
 	certificates, err := cert.ParseCertsPEM(certPEM)
 	if err != nil {
-		return nil, unusable(certPath, fmt.Sprintf("holds no certificate (%v)", err))
+		return nil, unusableAuthority(certPath, fmt.Sprintf("holds no certificate (%v)", err))
 	}
 	key, err := parseKey(keyPEM)
 	if err != nil {
-		return nil, unusable(keyPath, fmt.Sprintf("holds no private key (%v)", err))
+		return nil, unusableAuthority(keyPath, fmt.Sprintf("holds no private key (%v)", err))
 	}
-	a := &authority{certificate: certificates[0], key: key, pool: x509.NewCertPool()}
-	if why := a.unfit(now); why != "" {
-		return nil, unusable(certPath, why)
+	a := &authority{dir: dir, certificate: certificates[0], key: key, pool: x509.NewCertPool()}
+	if err := a.check(now); err != nil {
+		return nil, err
 	}
 	if now.Before(a.certificate.NotBefore) {
 		return nil, fmt.Errorf("certificate authority %s is valid from %s on, but this machine's clock says %s; "+
@@ -106,6 +102,20 @@ func loadAuthority(dir string, now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("cannot encode %s: %w", certPath, err)
 	}
 	return a, nil
+}
+
+// unusableAuthority is the error for a file of the authority, with what to do about it.
+func unusableAuthority(path, why string) error {
+	return fmt.Errorf("certificate authority %s %s; restore it from a backup, or move directory %s away to start with a new "+
+		"authority, which makes every certificate, kubeconfig and service account token of the old one useless", path, why, filepath.Dir(path))
+}
+
+// check is nil if the authority can sign at the time.
+func (a *authority) check(now time.Time) error {
+	if why := a.unfit(now); why != "" {
+		return unusableAuthority(filepath.Join(a.dir, caCertFile), why)
+	}
+	return nil
 }
 
 // unfit says why the authority cannot sign, empty if it can.
@@ -133,8 +143,8 @@ type leaf struct {
 
 // issue makes a key and a certificate for it, valid from now on, as PEM.
 func (a *authority) issue(want leaf, now time.Time) (certPEM, keyPEM []byte, err error) {
-	if why := a.unfit(now); why != "" { // Under a server that has been running for years.
-		return nil, nil, fmt.Errorf("cannot issue a certificate for %s: the certificate authority %s", want.subject.CommonName, why)
+	if err := a.check(now); err != nil { // It may end under a server that has been running for years.
+		return nil, nil, fmt.Errorf("cannot issue a certificate for %s: %w", want.subject.CommonName, err)
 	}
 	key, keyPEM, err := newKey()
 	if err != nil {

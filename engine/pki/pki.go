@@ -7,12 +7,15 @@
 //	pki/ca.crt, pki/ca.key  the authority that signs serving and client certificates; first certificate of ca.crt
 //	                        belongs to ca.key, any others are trusted besides
 //	pki/serving.pem         the serving certificate and its key in one file, so that they cannot come apart
+//	pki/kubelet-client.pem  the same, of the certificate by which kubelets know the server
 //	pki/service-account/    keys of service account tokens: the *.key file with the last name signs, all *.key and
 //	                        *.pub files verify
 //
-// What runs out by itself is issued anew in time: the serving certificate and the one in admin.kubeconfig. What others
-// rely on is never replaced: a damaged, expired or missing authority is an error that says what to do. An authority
-// and service account keys of the owner's own can be put there before the first start.
+// What runs out by itself is issued anew in time: the serving certificate, the one for kubelets and the one in
+// admin.kubeconfig. What others rely on is never replaced: a damaged, expired or missing authority is an error that says
+// what to do. An authority and service account keys of the owner's own can be put there before the first start.
+//
+// The authority also signs the requests of others (Sign), for whoever decides which of them are granted.
 //
 // Who may do what with a certificate is not decided here, see packages authn and authz. Certificates from elsewhere
 // (ACME) are not made here either.
@@ -44,9 +47,10 @@ const (
 
 	// caLifetime outlasts the machine; nobody renews an appliance's authority.
 	caLifetime = 20 * 365 * 24 * time.Hour
-	// caWarning is how long before its end an authority is warned about at every start.
-	caWarning = 180 * 24 * time.Hour
-	// leafLifetime is that of the serving and the admin certificate. They are renewed when a third of it is left.
+	// caWarning is how long before its end an authority is warned about, at every start and then every caWarningInterval.
+	caWarning         = 180 * 24 * time.Hour
+	caWarningInterval = 24 * time.Hour
+	// leafLifetime is that of the server's own certificates. They are renewed when a third of it is left.
 	leafLifetime = 365 * 24 * time.Hour
 	// clockSkew is how far a client's clock may be behind when it sees a certificate that was just issued.
 	clockSkew = time.Hour
@@ -85,7 +89,8 @@ type Bundle struct {
 	authority       *authority
 	serviceAccounts *serviceAccountKeys
 
-	refreshing sync.Mutex // held while files are looked at and written
+	refreshing sync.Mutex // held while files are looked at and written; guards warned
+	warned     time.Time  // when the end of the authority was last warned about
 	serving    atomic.Pointer[tls.Certificate]
 }
 
@@ -122,10 +127,6 @@ func (b *Bundle) open() (err error) {
 	if b.authority, err = loadAuthority(b.dir(), b.now()); err != nil {
 		return err
 	}
-	if left := b.authority.certificate.NotAfter.Sub(b.now()); left < caWarning {
-		b.request.Logger.Warn("the certificate authority expires soon; see the documentation on replacing it",
-			"file", b.path(caCertFile), "expires", b.authority.certificate.NotAfter)
-	}
 	b.serviceAccounts, err = b.loadServiceAccountKeys()
 	return err
 }
@@ -134,7 +135,20 @@ func (b *Bundle) open() (err error) {
 func (b *Bundle) Refresh() error {
 	b.refreshing.Lock()
 	defer b.refreshing.Unlock()
-	return errors.Join(b.refreshServing(), b.refreshKubeconfig())
+	b.warnOfEnd()
+	return errors.Join(b.refreshServing(), b.refreshKubeletClient(), b.refreshKubeconfig())
+}
+
+// warnOfEnd says in time, and not too often, that the authority ends.
+func (b *Bundle) warnOfEnd() {
+	now, end := b.now(), b.authority.certificate.NotAfter
+	if end.Sub(now) >= caWarning || now.Sub(b.warned) < caWarningInterval {
+		return
+	}
+	b.warned = now
+	b.request.Logger.Warn("the certificate authority expires soon, and with it every certificate that it has signed; before that, "+
+		"stop the server, move the directory away, start again, and hand out new kubeconfigs and certificates",
+		"file", b.path(caCertFile), "directory", b.dir(), "expires", end)
 }
 
 // Maintain calls Refresh from time to time until ctx ends, and logs what fails: the certificates at hand remain in use.
@@ -208,7 +222,8 @@ func (b *Bundle) makeDir() error {
 		return fmt.Errorf("cannot read the directory of keys %w", pathError(err))
 	}
 	if len(entries) > 0 {
-		return errors.Join(checkDir(b.dir()), datadir.RemoveLeftovers(b.dir(), servingFile))
+		return errors.Join(checkDir(b.dir()),
+			datadir.RemoveLeftovers(b.dir(), servingFile), datadir.RemoveLeftovers(b.dir(), kubeletClientFile))
 	}
 	if err := os.Remove(b.dir()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot replace the empty directory of keys %w", pathError(err))

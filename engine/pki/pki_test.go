@@ -2,7 +2,6 @@ package pki
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 )
 
@@ -120,7 +118,9 @@ func (f *fixture) snapshot() map[string]string {
 // changes are the names of files that differ between two snapshots.
 func changes(before, after map[string]string) []string {
 	var changed []string
-	for _, name := range []string{"admin.kubeconfig", "pki/ca.crt", "pki/ca.key", "pki/service-account/0001.key", "pki/serving.pem"} {
+	for _, name := range []string{
+		"admin.kubeconfig", "pki/ca.crt", "pki/ca.key", "pki/kubelet-client.pem", "pki/service-account/0001.key", "pki/serving.pem",
+	} {
 		if before[name] != after[name] {
 			changed = append(changed, name)
 		}
@@ -136,7 +136,7 @@ func TestTheFirstStartMakesEverythingForItsOwnerOnly(t *testing.T) {
 	f.ensure()
 	want := map[string]fs.FileMode{
 		"admin.kubeconfig": 0o600, "pki": 0o700, "pki/ca.crt": 0o644, "pki/ca.key": 0o600, "pki/serving.pem": 0o600,
-		"pki/service-account": 0o700, "pki/service-account/0001.key": 0o600,
+		"pki/kubelet-client.pem": 0o600, "pki/service-account": 0o700, "pki/service-account/0001.key": 0o600,
 	}
 	got := make(map[string]fs.FileMode)
 	err := filepath.WalkDir(f.request.DataDir, func(path string, entry fs.DirEntry, err error) error {
@@ -208,7 +208,7 @@ func TestThisHostHasANameAndNoLoopback(t *testing.T) {
 }
 
 func TestOnlyWhatHasToBeIsMadeAnew(t *testing.T) {
-	const serving, kubeconfig = "pki/serving.pem", "admin.kubeconfig"
+	const serving, kubeconfig, kubelets = "pki/serving.pem", "admin.kubeconfig", "pki/kubelet-client.pem"
 	for name, test := range map[string]struct {
 		change func(*fixture)
 		want   []string
@@ -219,12 +219,12 @@ func TestOnlyWhatHasToBeIsMadeAnew(t *testing.T) {
 		},
 		"certificates with less than a third of their time left": {
 			change: func(f *fixture) { f.clock.Step(244 * day) },
-			want:   []string{kubeconfig, serving},
+			want:   []string{kubeconfig, kubelets, serving},
 			logged: "it is about to expire",
 		},
 		"certificates that have expired": {
 			change: func(f *fixture) { f.clock.Step(3 * 365 * day) },
-			want:   []string{kubeconfig, serving},
+			want:   []string{kubeconfig, kubelets, serving},
 			logged: "it has expired",
 		},
 		"certificates from a clock that was ahead": {
@@ -250,6 +250,11 @@ func TestOnlyWhatHasToBeIsMadeAnew(t *testing.T) {
 		"the serving certificate when it is gone": {
 			change: func(f *fixture) { f.remove("pki", "serving.pem") },
 			want:   []string{serving},
+			logged: "there was none",
+		},
+		"the certificate for kubelets when it is gone": {
+			change: func(f *fixture) { f.remove("pki", "kubelet-client.pem") },
+			want:   []string{kubelets},
 			logged: "there was none",
 		},
 		"the kubeconfig for another port": {
@@ -385,6 +390,14 @@ func TestFilesThatCannotBeUsedAreNamedAndLeftAlone(t *testing.T) {
 			func(f *fixture) { f.write(other.read("pki", "serving.pem"), "pki", "serving.pem") },
 			[]string{"pki/serving.pem was not issued by ", "/pki/ca.crt; delete it to have a new one issued"},
 		},
+		"a damaged certificate for kubelets": {
+			func(f *fixture) { f.write([]byte("x"), "pki", "kubelet-client.pem") },
+			[]string{"client certificate ", "pki/kubelet-client.pem cannot be used", "delete it to have a new one issued"},
+		},
+		"a certificate for kubelets that its group can read": {
+			func(f *fixture) { f.chmod(0o640, "pki", "kubelet-client.pem") },
+			[]string{"pki/kubelet-client.pem holds a private key, but its mode 0640"},
+		},
 		"a kubeconfig that others can read": {
 			func(f *fixture) { f.chmod(0o644, "admin.kubeconfig") },
 			[]string{"admin.kubeconfig holds a private key, but its mode 0644"},
@@ -469,9 +482,43 @@ func TestAnAuthorityAboutToExpireIsWarnedAboutAndItsCertificatesEndWithIt(t *tes
 	if got, want := bundle.serving.Load().Leaf.NotAfter, bundle.authority.certificate.NotAfter; !got.Equal(want) {
 		t.Errorf("the serving certificate ends %s, want %s as the authority", got, want)
 	}
-	f.clock.Step(101 * day)
-	if err := bundle.Refresh(); err == nil || !strings.Contains(err.Error(), "the certificate authority expired on") {
-		t.Errorf("error is %v", err)
+}
+
+func TestTheEndOfTheAuthorityIsWarnedAboutOnceADayAndThenSaysWhatToDo(t *testing.T) {
+	f := newFixture(t)
+	bundle := f.ensure()
+	warnings := func() int {
+		t.Helper()
+		f.log.Reset()
+		if err := bundle.Refresh(); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(f.log.String(), "the certificate authority expires soon")
+	}
+	f.clock.SetTime(bundle.authority.certificate.NotAfter.Add(-caWarning))
+	if got := warnings(); got != 0 {
+		t.Errorf("%d warnings half a year before the end, want none", got)
+	}
+	f.clock.Step(time.Minute)
+	for hour := range 25 {
+		want := 0
+		if hour%24 == 0 {
+			want = 1
+		}
+		if got := warnings(); got != want {
+			t.Errorf("%d warnings in hour %d, want %d", got, hour, want)
+		}
+		f.clock.Step(time.Hour)
+	}
+	f.clock.SetTime(bundle.authority.certificate.NotAfter.Add(time.Second))
+	err := bundle.Refresh()
+	for _, want := range []string{
+		"cannot issue a certificate for gatehouse: certificate authority " + f.path("pki", "ca.crt") + " expired on 2046-11-18",
+		"move directory " + f.path("pki") + " away to start with a new authority",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %s", err, want)
+		}
 	}
 }
 
@@ -523,46 +570,6 @@ func TestAMachineThatDoesNotKnowItsNameIsAnError(t *testing.T) {
 	if _, err := Ensure(f.request); !errors.Is(err, unknown) {
 		t.Errorf("error is %v, want %v", err, unknown)
 	}
-}
-
-func TestMaintainRenewsForConnectionsToCome(t *testing.T) {
-	f := newFixture(t)
-	made := make(chan struct{})
-	f.request.Clock = &tickerClock{f.clock, made}
-	bundle := f.ensure()
-	first := bundle.serving.Load()
-	refreshed := make(chan struct{}, 16)
-	// Called by Maintain's goroutine alone from here on; the channel orders it before what this test reads.
-	bundle.request.Host = func() (Host, error) { refreshed <- struct{}{}; return f.host, nil }
-
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); bundle.Maintain(ctx) }()
-	<-made
-	f.clock.Step(250 * day)
-	<-refreshed
-	cancel()
-	<-done
-
-	config := bundle.TLSConfig()
-	renewed, err := config.GetCertificate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if renewed.Leaf.Equal(first.Leaf) || dueReason(renewed.Leaf, f.clock.Now()) != "" {
-		t.Error("the serving certificate was not renewed")
-	}
-}
-
-// tickerClock tells when somebody has made a ticker.
-type tickerClock struct {
-	*testclock.FakeClock
-	made chan struct{}
-}
-
-func (c *tickerClock) NewTicker(d time.Duration) clock.Ticker {
-	defer close(c.made)
-	return c.FakeClock.NewTicker(d)
 }
 
 func BenchmarkEnsureOnAnExistingDirectory(b *testing.B) {
