@@ -1,0 +1,162 @@
+// Package files keeps what the server reads from files of its configuration up to date while it runs: a file that changes is
+// read anew, and one that is broken leaves what it held before in use, which is logged once.
+//
+// It notices files written in place, replaced by rename as editors do it, and links that lead elsewhere, as the mounted
+// ConfigMaps and Secrets of Kubernetes do. What a file means is for whoever opens it.
+package files
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// settle is how long nothing must have changed before files are read, so that one being written is read once; patience is
+	// how long that may go on.
+	settle   = 50 * time.Millisecond
+	patience = 500 * time.Millisecond
+	// lookAnyway is how often files are read although the system told of no change: it does not for what lies on network file
+	// systems or behind links behind links.
+	lookAnyway = 30 * time.Second
+	// lookBlind is how often when the system tells of no changes at all.
+	lookBlind = time.Second
+)
+
+// Set is the files of one server. Its methods are safe for concurrent use.
+type Set struct {
+	logger *slog.Logger
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	watcher *fsnotify.Watcher // guarded by mu; nil when the system tells of no changes
+	watched []watched         // guarded by mu
+}
+
+// watched is a path, and what to do when something may have changed there.
+type watched struct {
+	path string
+	look func()
+}
+
+// NewSet makes a set without files. The logger hears of files that were read anew, and of broken ones. Close ends it.
+func NewSet(logger *slog.Logger) *Set {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Set{logger: logger, stop: stop}
+	var err error
+	if s.watcher, err = fsnotify.NewWatcher(); err != nil {
+		s.watcher = nil
+		logger.Warn("this system does not tell of changed files; looking at them every now and then", "every", lookBlind, "error", err)
+	}
+	s.done.Go(func() { s.run(ctx) })
+	return s
+}
+
+// Close ends the watching and waits for it. What was read stays readable.
+func (s *Set) Close() {
+	s.stop()
+	s.done.Wait()
+}
+
+// Watch has look called, on the set's goroutine, whenever something at path may have changed: path itself or, if it is a
+// directory, what is in it. look finds out by itself what did, and returns soon.
+func (s *Set) Watch(path string, look func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watched = append(s.watched, watched{path, look})
+	s.follow(path)
+}
+
+// follow asks the system to tell of changes at path, where links from there lead, and beside both, for files are replaced by
+// others. It is called with mu held.
+func (s *Set) follow(path string) {
+	if s.watcher == nil {
+		return
+	}
+	places := []string{filepath.Dir(path), path}
+	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
+		places = append(places, filepath.Dir(target), target)
+	}
+	for _, place := range places {
+		// A file that is not there now may be later, beside those that are; and lookAnyway is for what cannot be watched.
+		_ = s.watcher.Add(place)
+	}
+}
+
+func (s *Set) run(ctx context.Context) {
+	var events chan fsnotify.Event
+	var failures chan error
+	every := lookBlind
+	if s.watcher != nil {
+		defer func() { _ = s.watcher.Close() }() // it frees a descriptor; nothing depends on how
+		events, failures, every = s.watcher.Events, s.watcher.Errors, lookAnyway
+	}
+	anyway := time.NewTicker(every)
+	defer anyway.Stop()
+	quiet := time.NewTimer(0)
+	<-quiet.C
+	defer quiet.Stop()
+	var since time.Time // of the first change that was not looked at yet
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event := <-events:
+			if !s.concerns(event) {
+				continue
+			}
+			now := time.Now()
+			if since.IsZero() {
+				since = now
+			}
+			quiet.Reset(min(settle, time.Until(since.Add(patience))))
+		case <-failures: // events were lost, so anything may have changed
+			quiet.Reset(settle)
+		case <-quiet.C:
+			since = time.Time{}
+			s.look()
+		case <-anyway.C:
+			s.look()
+		}
+	}
+}
+
+// concerns tells whether an event is about a watched path. The directories hold other files, which may change all the time.
+func (s *Set) concerns(event fsnotify.Event) bool {
+	if event.Op == fsnotify.Chmod {
+		return false
+	}
+	name := filepath.Clean(event.Name)
+	if strings.HasPrefix(filepath.Base(name), "..") {
+		return true // what Kubernetes swaps when it changes a mounted ConfigMap
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.watched {
+		if name == filepath.Clean(w.path) || filepath.Dir(name) == filepath.Clean(w.path) {
+			return true
+		}
+		if target, err := filepath.EvalSymlinks(w.path); err == nil && (name == target || filepath.Dir(name) == target) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Set) look() {
+	s.mu.Lock()
+	all := s.watched[:len(s.watched):len(s.watched)]
+	for _, w := range all {
+		s.follow(w.path) // what was watched may have been replaced
+	}
+	s.mu.Unlock()
+	for _, w := range all {
+		w.look()
+	}
+}
