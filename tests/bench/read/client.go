@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -16,11 +15,12 @@ import (
 	"time"
 )
 
-// job is what the clients are to do: some requests, or with Watchers, as many watches until Events have come in all.
+// job is what the clients are to do: some requests, or with Watchers, as many watches until Events have come in all, with
+// PerConnection of them on each connection.
 type job struct {
-	URL, Accept        string
-	Requests, Together int
-	Watchers, Events   int
+	URL, Accept                     string
+	Requests, Together              int
+	Watchers, PerConnection, Events int
 }
 
 // outcome answers a job. A watching job is answered twice: when all watch, and when all events have come.
@@ -164,62 +164,6 @@ func (j job) readOne(client *http.Client) (int64, error) {
 	}
 	defer response.Body.Close()
 	return io.Copy(io.Discard, response.Body)
-}
-
-// watchersPerConnection is below what servers allow on one connection.
-const watchersPerConnection = 100
-
-// watch calls ready when all watches are open, and returns when all events have come.
-func (j job) watch(ready func() error) (outcome, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	var left, received atomic.Int64
-	left.Store(int64(j.Events))
-	arrivals := make([][]int64, j.Watchers)
-	done := make(chan struct{})
-	var client *http.Client
-	for watcher := range j.Watchers {
-		if watcher%watchersPerConnection == 0 {
-			client = newHTTPClient()
-			defer client.CloseIdleConnections()
-		}
-		response, err := j.open(ctx, client)
-		if err != nil {
-			return outcome{}, err
-		}
-		all.Go(func() {
-			defer response.Body.Close()
-			buffer := make([]byte, 32<<10)
-			for {
-				n, err := response.Body.Read(buffer)
-				received.Add(int64(n))
-				if events := bytes.Count(buffer[:n], []byte("\n")); events > 0 {
-					now := time.Now().UnixNano()
-					for range events {
-						arrivals[watcher] = append(arrivals[watcher], now)
-					}
-					if left.Add(-int64(events)) == 0 {
-						close(done)
-					}
-				}
-				if err != nil {
-					return
-				}
-			}
-		})
-	}
-	if err := ready(); err != nil {
-		return outcome{}, err
-	}
-	select {
-	case <-done:
-		return outcome{Bytes: received.Load(), Arrivals: arrivals}, nil
-	case <-ctx.Done():
-		return outcome{}, fmt.Errorf("%d events have not come", left.Load())
-	}
 }
 
 // processCPU is the CPU time that this process has used.

@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"runtime/pprof"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,7 +27,7 @@ type plan struct {
 	repeat   int
 	watchers int
 	changes  int
-	rate     int
+	rates    []int
 	// cacheOnly leaves upstream's side out.
 	cacheOnly bool
 }
@@ -50,11 +49,14 @@ func run() (err error) {
 	flag.IntVar(&p.pods, "pods", 5000, "how many pods there are")
 	flag.IntVar(&p.repeat, "repeat", 20, "how many times each list is read")
 	flag.IntVar(&p.watchers, "watchers", 500, "how many watch")
-	flag.IntVar(&p.changes, "changes", 100, "how many changes are watched")
-	flag.IntVar(&p.rate, "rate", 20, "how many changes there are a second where it is not as many as possible")
+	flag.IntVar(&p.changes, "changes", 200, "how many changes are watched")
+	rates := flag.String("rates", "20,50,100,200,0", "how many changes there are a second, one measurement each; 0 is as many as possible")
 	flag.Parse()
 	if *client {
 		return serveJobs(os.Stdin, os.Stdout)
+	}
+	if p.rates, err = parseRates(*rates); err != nil {
+		return err
 	}
 	if p.dir, err = os.MkdirTemp(p.dir, "gatehouse-bench-"); err != nil {
 		return err
@@ -131,12 +133,10 @@ func (p *plan) report(ctx context.Context, server *target, clients *clients, onl
 			return err
 		}
 	}
-	if strings.Contains("WATCH", only) {
-		if err := p.reportWatches(ctx, out, server, clients); err != nil {
-			return err
-		}
+	if err := out.Flush(); err != nil || !strings.Contains("WATCH", only) {
+		return err
 	}
-	return out.Flush()
+	return p.reportWatches(ctx, server, clients)
 }
 
 // line measures both sides and prints them.
@@ -174,83 +174,6 @@ func (w workload) measure(url string, clients *clients) (cpu time.Duration, byte
 	}
 	after, err := processCPU()
 	return (after - before) / time.Duration(w.requests), done.Bytes / int64(w.requests), err
-}
-
-// reportWatches measures changes as fast as they can be written, and at a rate that leaves the server idle in between: then each
-// event is a write of its own.
-func (p *plan) reportWatches(ctx context.Context, out io.Writer, server *target, clients *clients) error {
-	delays := map[string]time.Duration{}
-	for _, rate := range []int{0, p.rate} {
-		name := fmt.Sprintf("WATCH by %d at full speed, per event", p.watchers)
-		if rate > 0 {
-			name = fmt.Sprintf("WATCH by %d at %d changes/s, per event", p.watchers, rate)
-		}
-		err := p.line(out, name, server, func(url string) (time.Duration, int64, error) {
-			measured, err := p.measureWatch(ctx, server, url, clients, rate)
-			if rate > 0 {
-				delays[url] = measured.delay
-			}
-			return measured.cpu, measured.bytes, err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return p.line(out, "99 % delay from acknowledgement to watcher", server, func(url string) (time.Duration, int64, error) {
-		return delays[url], 0, nil
-	})
-}
-
-// delivery is what it takes to bring one event to one watcher.
-type delivery struct {
-	cpu   time.Duration
-	bytes int64
-	// delay is the time from a write's acknowledgement to the arrival of its event, which 99 of 100 keep.
-	delay time.Duration
-}
-
-// measureWatch takes the server's CPU time of changes with watchers, less that of changes without.
-func (p *plan) measureWatch(ctx context.Context, server *target, url string, clients *clients, rate int) (delivery, error) {
-	alone, _, err := server.change(ctx, p.changes, rate)
-	if err != nil {
-		return delivery{}, err
-	}
-	deliveries := p.watchers * p.changes
-	watching := job{URL: url + "/api/v1/pods?watch=true&resourceVersion=" + server.revision(ctx), Accept: acceptJSON,
-		Watchers: p.watchers, Events: deliveries}
-	if _, err := clients.do(watching); err != nil {
-		return delivery{}, err
-	}
-	before, err := processCPU()
-	if err != nil {
-		return delivery{}, err
-	}
-	_, acknowledged, err := server.change(ctx, p.changes, rate)
-	if err != nil {
-		return delivery{}, err
-	}
-	done, err := clients.receive()
-	if err != nil {
-		return delivery{}, err
-	}
-	after, err := processCPU()
-	return delivery{
-		cpu:   (after - before - alone) / time.Duration(deliveries),
-		bytes: done.Bytes / int64(deliveries),
-		delay: delay(acknowledged, done.Arrivals),
-	}, err
-}
-
-// delay is the 99th percentile; what arrives before the acknowledgement has none.
-func delay(acknowledged []time.Time, arrivals [][]int64) time.Duration {
-	var delays []time.Duration
-	for _, watcher := range arrivals {
-		for n, arrival := range watcher {
-			delays = append(delays, max(0, time.Unix(0, arrival).Sub(acknowledged[n])))
-		}
-	}
-	slices.Sort(delays)
-	return delays[len(delays)*99/100]
 }
 
 func brief(d time.Duration) string {
