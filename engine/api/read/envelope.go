@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"gatehouse/engine/objects/cache"
 )
 
 // protobufPrefix begins every protobuf answer of Kubernetes.
@@ -31,6 +34,8 @@ var protobufTail = [...]byte{contentEncodingTag, 0, contentTypeTag, 0}
 type envelope struct {
 	// jsonHead is `{"kind":"Pod","apiVersion":"v1"`.
 	jsonHead []byte
+	// jsonBegin is the same with a comma, for objects that have any other field.
+	jsonBegin []byte
 	// protobufHead is everything before the object's own field.
 	protobufHead []byte
 }
@@ -50,27 +55,29 @@ func newEnvelope(kind schema.GroupVersionKind) (envelope, error) {
 	protobufHead := append([]byte(protobufPrefix), typeMetaTag)
 	protobufHead = binary.AppendUvarint(protobufHead, uint64(len(typeMeta)))
 	return envelope{
-		jsonHead:     head[:len(head)-1],
+		jsonHead:     slices.Clip(head[:len(head)-1]),
+		jsonBegin:    append(slices.Clip(head[:len(head)-1]), ','),
 		protobufHead: append(protobufHead, typeMeta...),
 	}, nil
 }
 
 // appendJSON puts an item into the envelope, without a line end.
-func (e envelope) appendJSON(to, item []byte) []byte {
-	to = append(to, e.jsonHead...)
-	if len(item) > len("{}") {
-		to = append(to, ',')
+func (e envelope) appendJSON(to []byte, item cache.Form) []byte {
+	to = append(to, e.beginJSON(item)...)
+	return item.Slice(len("{"), item.Len()).AppendTo(to)
+}
+
+// beginJSON is what takes the place of an item's opening brace; it must not be changed.
+func (e envelope) beginJSON(item cache.Form) []byte {
+	if item.Len() > len("{}") {
+		return e.jsonBegin
 	}
-	return append(to, item[len("{"):]...)
+	return e.jsonHead
 }
 
 // jsonSize is by how much appendJSON lengthens.
-func (e envelope) jsonSize(item []byte) int {
-	size := len(e.jsonHead) + len(item) - len("{")
-	if len(item) > len("{}") {
-		size++
-	}
-	return size
+func (e envelope) jsonSize(item cache.Form) int {
+	return len(e.beginJSON(item)) + item.Len() - len("{")
 }
 
 // cutJSON takes an encoded object out of its envelope and returns the item, which has memory of its own.
@@ -89,9 +96,9 @@ func (e envelope) cutJSON(encoded []byte) ([]byte, error) {
 }
 
 // appendProtobuf puts an item into the envelope.
-func (e envelope) appendProtobuf(to, item []byte) []byte {
-	to = e.beginProtobuf(to, len(item))
-	to = append(to, item...)
+func (e envelope) appendProtobuf(to []byte, item cache.Form) []byte {
+	to = e.beginProtobuf(to, item.Len())
+	to = item.AppendTo(to)
 	return append(to, protobufTail[:]...)
 }
 

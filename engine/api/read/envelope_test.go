@@ -67,10 +67,10 @@ func TestAnItemInItsEnvelopeIsWhatUpstreamEncodes(t *testing.T) {
 					t.Fatal(err)
 				}
 				want := encode(t, encoders[encoding], sample.object())
-				if diff := cmp.Diff(want, string(around.append(nil, item, encoding))); diff != "" {
+				if diff := cmp.Diff(want, string(around.append(nil, cache.NewForm(item), encoding))); diff != "" {
 					t.Errorf("in its envelope (-upstream +ours):\n%s", diff)
 				}
-				if size := (single{around, item, encoding}).length(); size != len(want) {
+				if size := (single{around, cache.NewForm(item), encoding}).length(); size != len(want) {
 					t.Errorf("its length is told as %d and is %d", size, len(want))
 				}
 			})
@@ -98,7 +98,7 @@ func TestAFrameIsWhatUpstreamEncodes(t *testing.T) {
 				if _, err := framed.Write([]byte(encode(t, info.StreamSerializer.Serializer, event))); err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(want.String(), string(around.appendFrame(nil, "MODIFIED", item, encoding))); diff != "" {
+				if diff := cmp.Diff(want.String(), string(around.appendFrame(nil, "MODIFIED", cache.NewForm(item), encoding))); diff != "" {
 					t.Errorf("frame (-upstream +ours):\n%s", diff)
 				}
 			})
@@ -127,20 +127,20 @@ func TestASplicedListIsWhatUpstreamEncodes(t *testing.T) {
 	} {
 		for encoding, name := range encodingNames {
 			t.Run(test.name+" in "+name, func(t *testing.T) {
-				var items [][]byte
+				var items []cache.Form
 				for i := range test.items {
 					item, err := s.version.Encode(test.items[i].DeepCopy(), encoding)
 					if err != nil {
 						t.Fatal(err)
 					}
-					items = append(items, item)
+					items = append(items, cache.NewForm(item))
 				}
 				list, err := s.splice(encoding, &test.meta, items)
 				if err != nil {
 					t.Fatal(err)
 				}
 				var got bytes.Buffer
-				if err := list.writeTo(&got); err != nil {
+				if err := gather(&got, list, make([]byte, 0, 16)); err != nil {
 					t.Fatal(err)
 				}
 				want := encode(t, encoders[encoding], &corev1.ConfigMapList{ListMeta: test.meta, Items: test.items})
@@ -178,21 +178,21 @@ func FuzzCutting(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, item := range []string{"", "{}", `{"data":{}}`, string(bytes.Repeat([]byte("x"), 200))} {
-		f.Add(around.appendProtobuf(nil, []byte(item)))
+		f.Add(around.appendProtobuf(nil, cache.NewForm([]byte(item))))
 		if item != "" {
-			f.Add(around.appendJSON(nil, []byte(item)))
+			f.Add(around.appendJSON(nil, cache.NewForm([]byte(item))))
 		}
 	}
 	f.Add(append(around.beginProtobuf(nil, 1<<40), protobufTail[:]...))
 	f.Fuzz(func(t *testing.T, encoded []byte) {
-		if item, err := around.cutProtobuf(encoded); err == nil && !bytes.Equal(around.appendProtobuf(nil, item), encoded) {
+		if item, err := around.cutProtobuf(encoded); err == nil && !bytes.Equal(around.appendProtobuf(nil, cache.NewForm(item)), encoded) {
 			// A size can be written in more bytes than it needs, which upstream never does.
-			if again, err := around.cutProtobuf(around.appendProtobuf(nil, item)); err != nil || !bytes.Equal(again, item) {
+			if again, err := around.cutProtobuf(around.appendProtobuf(nil, cache.NewForm(item))); err != nil || !bytes.Equal(again, item) {
 				t.Errorf("%q was cut to %q, which does not come back: %v", encoded, item, err)
 			}
 		}
 		trimmed := bytes.TrimSuffix(encoded, []byte("\n"))
-		if item, err := around.cutJSON(encoded); err == nil && !bytes.Equal(around.appendJSON(nil, item), trimmed) {
+		if item, err := around.cutJSON(encoded); err == nil && !bytes.Equal(around.appendJSON(nil, cache.NewForm(item)), trimmed) {
 			t.Errorf("%q was cut to %q, which does not come back", encoded, item)
 		}
 	})

@@ -13,10 +13,8 @@ const (
 	reasonNone Reason = ""
 	// Refused: upstream's handler will answer with an error, in its own words.
 	Refused Reason = "refused"
-	// Encoding: the client wants an encoding that is not spliced.
+	// Encoding: the client wants an encoding that is neither spliced nor made of one that is.
 	Encoding Reason = "encoding"
-	// Table: cells are printed from decoded objects.
-	Table Reason = "table"
 	// Websocket: the watch is to come over a websocket.
 	Websocket Reason = "websocket"
 	// Sharding: the client asks for a shard of the objects.

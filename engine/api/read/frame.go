@@ -2,6 +2,8 @@ package read
 
 import (
 	"encoding/binary"
+
+	"gatehouse/engine/objects/cache"
 )
 
 // Tags of the fields of metav1.WatchEvent, and of the one field of its runtime.RawExtension.
@@ -15,7 +17,7 @@ const (
 const frameLengthSize = 4
 
 // appendJSONFrame writes a watch event about an item.
-func (e envelope) appendJSONFrame(to []byte, event string, item []byte) []byte {
+func (e envelope) appendJSONFrame(to []byte, event string, item cache.Form) []byte {
 	to = append(to, `{"type":"`...)
 	to = append(to, event...)
 	to = append(to, `","object":`...)
@@ -24,8 +26,8 @@ func (e envelope) appendJSONFrame(to []byte, event string, item []byte) []byte {
 }
 
 // appendProtobufFrame writes a watch event about an item, with its length before it.
-func (e envelope) appendProtobufFrame(to []byte, event string, item []byte) []byte {
-	raw := e.protobufSize(len(item))
+func (e envelope) appendProtobufFrame(to []byte, event string, item cache.Form) []byte {
+	raw := e.protobufSize(item.Len())
 	object := fieldSize(raw)
 	to = binary.BigEndian.AppendUint32(to, uint32(fieldSize(len(event))+fieldSize(object)))
 	to = append(to, eventTypeTag)

@@ -1,6 +1,7 @@
 package read
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -23,9 +24,6 @@ func (r *Reader) get(w http.ResponseWriter, req *http.Request, info *request.Req
 	if reason != reasonNone {
 		return nil, reason
 	}
-	if !rep.table.Empty() {
-		return nil, Table
-	}
 	options, ok := getOptions(req)
 	if !ok {
 		return nil, Refused
@@ -46,11 +44,21 @@ func (r *Reader) get(w http.ResponseWriter, req *http.Request, info *request.Req
 	if entry == nil {
 		return func() { r.notFound(w, req, info, key) }, reasonNone
 	}
-	item, err := entry.Form(rep.shape.version, rep.encoding)
+	answer, err := r.showOne(ctx, rep, entry)
 	if err != nil {
 		return nil, Unreadable
 	}
-	return func() { r.respond(w, req, rep, single{rep.shape.item, item, rep.encoding}) }, reasonNone
+	return r.responding(w, req, rep, answer)
+}
+
+// showOne makes the body of one object.
+func (r *Reader) showOne(ctx context.Context, rep representation, entry *cache.Entry) (body, error) {
+	if rep.table != nil {
+		item, err := r.tableOf(ctx, rep.table, entry, true)
+		return single{rep.table.around, item, cache.JSON}, err
+	}
+	item, err := entry.Form(rep.shape.version, rep.encoding)
+	return single{rep.shape.item, item, rep.encoding}, err
 }
 
 // notFound says what upstream's registry says when its storage has no such key.

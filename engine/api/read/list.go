@@ -49,7 +49,7 @@ func (r *Reader) list(
 	if reason != reasonNone {
 		return nil, reason
 	}
-	return func() { r.respond(w, req, rep, answer) }, reasonNone
+	return r.responding(w, req, rep, answer)
 }
 
 // show makes the body of a page.
@@ -59,18 +59,14 @@ func (r *Reader) show(req *http.Request, rep representation, page *listing) (bod
 	if err != nil {
 		return nil, Refused
 	}
-	if !rep.table.Empty() {
-		options, ok := tableOptions(req)
-		if !ok {
-			return nil, Refused
-		}
-		printed, err := r.printTable(req.Context(), rep, options, entries, meta)
+	if rep.table != nil {
+		printed, err := r.printTable(req.Context(), rep.table, entries, meta)
 		if err != nil {
 			return nil, Unreadable
 		}
 		return printed, reasonNone
 	}
-	items := make([][]byte, len(entries))
+	items := make([]cache.Form, len(entries))
 	for i, entry := range entries {
 		if req.Context().Err() != nil {
 			return nil, Unavailable // upstream knows what to say of a deadline

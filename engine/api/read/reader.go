@@ -78,15 +78,20 @@ type Reader struct {
 	object *shape
 	// metadata by the version of meta.k8s.io that is asked for.
 	metadata map[schema.GroupVersion]*shape
+	// tables by the version of meta.k8s.io, too: what is around a table.
+	tables map[schema.GroupVersion]envelope
 	// status is around the Status that ends a failed watch.
 	status   envelope
 	encoders encoders
 	buffers  *buffers
+	recent   recentRows
 }
 
 // New makes a Reader. It reads no objects yet.
 func New(config Config) (*Reader, error) {
-	r := &Reader{Config: config, metadata: map[schema.GroupVersion]*shape{}, buffers: newBuffers()}
+	r := &Reader{
+		Config: config, metadata: map[schema.GroupVersion]*shape{}, tables: map[schema.GroupVersion]envelope{}, buffers: newBuffers(),
+	}
 	if r.Counts == nil {
 		r.Counts = &Counts{}
 	}
@@ -111,6 +116,9 @@ func New(config Config) (*Reader, error) {
 	}
 	for _, version := range []schema.GroupVersion{metav1.SchemeGroupVersion, metav1beta1.SchemeGroupVersion} {
 		if r.metadata[version], err = newMetadataShape(apihelpers.GetMetaInternalVersionCodecs(), version); err != nil {
+			return nil, err
+		}
+		if r.tables[version], err = newEnvelope(version.WithKind("Table")); err != nil {
 			return nil, err
 		}
 	}
@@ -153,8 +161,10 @@ type representation struct {
 	encoding  cache.Encoding
 	mediaType string
 	pretty    bool
-	// table is the version of a table that the client wants instead; empty otherwise.
-	table schema.GroupVersion
+	// yaml is made of the JSON, as upstream makes it.
+	yaml bool
+	// table is what the client wants instead; nil otherwise.
+	table *tableForm
 }
 
 // negotiate finds the representation that upstream would choose. metadataKind is what an answer of metadata alone would be
@@ -171,29 +181,39 @@ func (r *Reader) negotiate(req *http.Request, metadataKind string) (representati
 		shape:     r.object,
 		mediaType: info.MediaType,
 		pretty:    info.PrettySerializer != nil && info.Serializer == info.PrettySerializer,
+		yaml:      info.MediaType == runtime.ContentTypeYAML,
 	}
 	switch info.MediaType {
-	case runtime.ContentTypeJSON:
+	case runtime.ContentTypeJSON, runtime.ContentTypeYAML:
 		rep.encoding = cache.JSON
 	case runtime.ContentTypeProtobuf:
 		rep.encoding = cache.Protobuf
 	default:
 		return representation{}, Encoding
 	}
-	switch convert := options.Convert; {
+	return r.converted(req, rep, options.Convert, metadataKind)
+}
+
+// converted is the representation in which the client gets something else than the object, if it asks for that.
+func (r *Reader) converted(req *http.Request, rep representation, convert *schema.GroupVersionKind, metadataKind string) (
+	representation, Reason,
+) {
+	switch {
 	case convert == nil:
 		return rep, reasonNone
-	case convert.Kind == "Table":
-		if rep.encoding != cache.JSON || sortsRows(r.Scope.Resource) || r.metadata[convert.GroupVersion()] == nil {
-			return representation{}, Table
-		}
-		rep.table = convert.GroupVersion()
-		return rep, reasonNone
-	case convert.Kind != metadataKind || r.metadata[convert.GroupVersion()] == nil:
+	case r.metadata[convert.GroupVersion()] == nil:
 		return representation{}, Refused
-	default:
+	case convert.Kind == "Table":
+		var ok bool
+		if rep.table, ok = r.tableForm(req, convert.GroupVersion()); !ok || rep.encoding != cache.JSON {
+			return representation{}, Refused
+		}
+		return rep, reasonNone
+	case convert.Kind == metadataKind:
 		rep.shape = r.metadata[convert.GroupVersion()]
 		return rep, reasonNone
+	default:
+		return representation{}, Refused
 	}
 }
 

@@ -82,7 +82,7 @@ func (s *shape) replaceStored(resource Resource) error {
 		return nil // in another version, or encoding
 	}
 	s.version.Decode = func(form []byte) (runtime.Object, error) {
-		return runtime.Decode(resource.Codec, s.item.appendProtobuf(make([]byte, 0, s.item.protobufSize(len(form))), form))
+		return runtime.Decode(resource.Codec, s.item.appendProtobuf(make([]byte, 0, s.item.protobufSize(len(form))), cache.NewForm(form)))
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (e envelope) encode(encoders encoders, object runtime.Object, encoding cach
 }
 
 // append puts an item into the envelope as a whole answer.
-func (e envelope) append(to, item []byte, encoding cache.Encoding) []byte {
+func (e envelope) append(to []byte, item cache.Form, encoding cache.Encoding) []byte {
 	if encoding == cache.Protobuf {
 		return e.appendProtobuf(to, item)
 	}
@@ -127,7 +127,7 @@ func (e envelope) append(to, item []byte, encoding cache.Encoding) []byte {
 }
 
 // appendFrame writes a watch event about an item.
-func (e envelope) appendFrame(to []byte, event string, item []byte, encoding cache.Encoding) []byte {
+func (e envelope) appendFrame(to []byte, event string, item cache.Form, encoding cache.Encoding) []byte {
 	if encoding == cache.Protobuf {
 		return e.appendProtobufFrame(to, event, item)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,12 +22,12 @@ type spliced struct {
 	encoding cache.Encoding
 	// meta is the encoded ListMeta.
 	meta  []byte
-	items [][]byte
+	items []cache.Form
 	size  int
 }
 
 // splice prepares a list of items.
-func (s *shape) splice(encoding cache.Encoding, meta *metav1.ListMeta, items [][]byte) (*spliced, error) {
+func (s *shape) splice(encoding cache.Encoding, meta *metav1.ListMeta, items []cache.Form) (*spliced, error) {
 	l := &spliced{shape: s, encoding: encoding, items: items}
 	var err error
 	if encoding == cache.Protobuf {
@@ -48,7 +47,7 @@ func (s *shape) splice(encoding cache.Encoding, meta *metav1.ListMeta, items [][
 func (l *spliced) messageSize() int {
 	size := fieldSize(len(l.meta))
 	for _, item := range l.items {
-		size += fieldSize(len(item))
+		size += fieldSize(item.Len())
 	}
 	return size
 }
@@ -69,63 +68,56 @@ func (l *spliced) jsonSize() int {
 		if l.shape.namedItems {
 			size += l.shape.item.jsonSize(item)
 		} else {
-			size += len(item)
+			size += item.Len()
 		}
 	}
 	return size
 }
 
-// writeTo sends the list. w should gather small writes.
-func (l *spliced) writeTo(w io.Writer) error {
+func (l *spliced) writeTo(g *gatherer) {
 	if l.encoding == cache.Protobuf {
-		return l.writeProtobuf(w)
+		l.writeProtobuf(g)
+	} else {
+		l.writeJSON(g)
 	}
-	return l.writeJSON(w)
 }
 
-func (l *spliced) writeProtobuf(w io.Writer) error {
+func (l *spliced) writeProtobuf(g *gatherer) {
 	scratch := l.shape.list.beginProtobuf(make([]byte, 0, 256), l.messageSize())
 	scratch = append(scratch, listMetaTag)
 	scratch = binary.AppendUvarint(scratch, uint64(len(l.meta)))
-	scratch = append(scratch, l.meta...)
+	g.bytes(append(scratch, l.meta...))
 	for _, item := range l.items {
-		scratch = append(scratch, listItemsTag)
-		scratch = binary.AppendUvarint(scratch, uint64(len(item)))
-		if err := writeBoth(w, scratch, item); err != nil {
-			return err
-		}
-		scratch = scratch[:0]
+		g.bytes(binary.AppendUvarint(append(scratch[:0], listItemsTag), uint64(item.Len())))
+		g.form(item)
 	}
-	return writeBoth(w, scratch, protobufTail[:])
+	g.bytes(protobufTail[:])
 }
 
-func (l *spliced) writeJSON(w io.Writer) error {
-	scratch := append(make([]byte, 0, 256), l.shape.list.jsonHead...)
-	scratch = append(scratch, jsonMeta...)
-	scratch = append(scratch, l.meta...)
-	scratch = append(scratch, jsonItems...)
+func (l *spliced) writeJSON(g *gatherer) {
+	head := append(make([]byte, 0, 256), l.shape.list.jsonHead...)
+	head = append(head, jsonMeta...)
+	head = append(head, l.meta...)
+	head = append(head, jsonItems...)
 	if len(l.items) == 0 {
-		scratch = append(scratch, l.shape.noItems...)
-		return writeBoth(w, scratch, []byte(jsonTail))
+		head = append(head, l.shape.noItems...)
+		g.bytes(append(head, jsonTail...))
+		return
 	}
-	scratch = append(scratch, '[')
-	for _, item := range l.items {
-		if l.shape.namedItems {
-			scratch = l.shape.item.appendJSON(scratch, item)
-			item = nil
+	g.bytes(append(head, '['))
+	for i, item := range l.items {
+		if i > 0 {
+			g.bytes([]byte{','})
 		}
-		if err := writeBoth(w, scratch, item); err != nil {
-			return err
-		}
-		scratch = append(scratch[:0], ',')
+		l.writeItem(g, item)
 	}
-	return writeBoth(w, []byte("]"), []byte(jsonTail))
+	g.bytes([]byte("]" + jsonTail))
 }
 
-func writeBoth(w io.Writer, first, second []byte) error {
-	if _, err := w.Write(first); err != nil {
-		return err
+func (l *spliced) writeItem(g *gatherer, item cache.Form) {
+	if l.shape.namedItems {
+		g.bytes(l.shape.item.beginJSON(item))
+		item = item.Slice(len("{"), item.Len())
 	}
-	_, err := w.Write(second)
-	return err
+	g.form(item)
 }

@@ -30,6 +30,8 @@ type stream struct {
 	// seen is the revision up to which the client has been told everything.
 	seen     int64
 	deadline time.Time
+	// headed says that a table has told its columns.
+	headed bool
 
 	writer  http.ResponseWriter
 	flusher http.Flusher
@@ -53,6 +55,9 @@ func (s *stream) begin() {
 
 // add adds an event about an entry. Many events become one write.
 func (s *stream) add(event watch.EventType, entry *cache.Entry) error {
+	if s.table != nil {
+		return s.addTable(event, s.table, entry)
+	}
 	item, err := entry.Form(s.shape.version, s.encoding)
 	if err != nil {
 		return err
@@ -60,11 +65,21 @@ func (s *stream) add(event watch.EventType, entry *cache.Entry) error {
 	return s.addItem(event, item)
 }
 
-func (s *stream) addItem(event watch.EventType, item []byte) error {
+// addTable adds an event about a table of one row. The first tells the columns.
+func (s *stream) addTable(event watch.EventType, form *tableForm, about subject) error {
+	item, err := s.reader.tableOf(s.request.Context(), form, about, !s.headed)
+	if err != nil {
+		return err
+	}
+	s.headed = true
+	return s.addFrame(form.around, event, item)
+}
+
+func (s *stream) addItem(event watch.EventType, item cache.Form) error {
 	return s.addFrame(s.shape.item, event, item)
 }
 
-func (s *stream) addFrame(around envelope, event watch.EventType, item []byte) error {
+func (s *stream) addFrame(around envelope, event watch.EventType, item cache.Form) error {
 	if s.pending == nil {
 		s.pending = s.reader.buffers.frames.Get().(*[]byte)
 	}
@@ -118,7 +133,7 @@ func (s *stream) fail(cause error) {
 	status := watchStatus(cause)
 	item, err := s.reader.status.encode(s.reader.encoders, &status, s.encoding)
 	if err == nil {
-		err = s.addFrame(s.reader.status, watch.Error, item)
+		err = s.addFrame(s.reader.status, watch.Error, cache.NewForm(item))
 	}
 	if err == nil {
 		err = s.flush()

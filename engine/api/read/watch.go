@@ -27,8 +27,8 @@ func (r *Reader) watch(
 	if reason != reasonNone {
 		return nil, reason
 	}
-	if !rep.table.Empty() {
-		return nil, Table
+	if rep.yaml {
+		return nil, Refused // YAML is no stream
 	}
 	selected := r.selects(req.Context(), info, options)
 	start, err := startOf(&selected.options)
@@ -240,9 +240,16 @@ func (s *stream) addBookmark(annotate func(runtime.Object) error) error {
 	if decorate := s.reader.Resource.Decorate; decorate != nil {
 		decorate(object)
 	}
+	if s.table != nil {
+		form := s.table
+		if annotate != nil {
+			form = form.afterInitialEvents()
+		}
+		return s.addTable(watch.Bookmark, form, loose{object})
+	}
 	item, err := s.shape.version.Encode(object, s.encoding)
 	if err != nil {
 		return err
 	}
-	return s.addItem(watch.Bookmark, item)
+	return s.addItem(watch.Bookmark, cache.NewForm(item))
 }

@@ -81,7 +81,7 @@ func BenchmarkScan(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			bytes += len(form)
+			bytes += form.Len()
 		})
 	})
 	b.Run("with field lookup", func(b *testing.B) {

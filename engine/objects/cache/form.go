@@ -43,23 +43,40 @@ type kept struct {
 	next, previous *kept // in the budget's ring; its mu guards them
 }
 
-// Form is the bytes of the object in a version and an encoding, which are shared and must not be changed. They are made on
-// first use and once, however many ask at the same time.
-func (e *Entry) Form(v *Version, encoding Encoding) ([]byte, error) {
+// Form is the bytes of an encoded object. They never change and are not for holding: a Form can be copied from for as long as
+// it is kept, and no longer. The zero Form is empty. It is safe for concurrent use.
+type Form struct {
+	bytes []byte
+}
+
+// NewForm makes a Form of bytes that nobody will change any more.
+func NewForm(bytes []byte) Form { return Form{bytes} }
+
+// Len is how many bytes there are.
+func (f Form) Len() int { return len(f.bytes) }
+
+// AppendTo appends the bytes to dst.
+func (f Form) AppendTo(dst []byte) []byte { return append(dst, f.bytes...) }
+
+// Slice is the bytes from one offset up to another; it panics where slicing a slice would.
+func (f Form) Slice(from, to int) Form { return Form{f.bytes[from:to]} }
+
+// Form is the object in a version and an encoding, made on first use and once, however many ask at the same time.
+func (e *Entry) Form(v *Version, encoding Encoding) (Form, error) {
 	if bytes := e.formAtHand(v, encoding); bytes != nil {
-		return bytes, nil
+		return Form{bytes}, nil
 	}
 	e.making.Lock()
 	defer e.making.Unlock()
 	if bytes := e.formAtHand(v, encoding); bytes != nil {
-		return bytes, nil
+		return Form{bytes}, nil
 	}
 	bytes, err := e.makeForm(v, encoding)
 	if err != nil {
-		return nil, fmt.Errorf("encode %s at revision %d: %w", e.key, e.revision, err)
+		return Form{}, fmt.Errorf("encode %s at revision %d: %w", e.key, e.revision, err)
 	}
 	e.keep(v, encoding, bytes)
-	return bytes, nil
+	return Form{bytes}, nil
 }
 
 // formAtHand is nil when the form has to be made.

@@ -251,11 +251,11 @@ func (e *Event) String() string {
 
 func form(t testing.TB, e *Entry, v *Version, encoding Encoding) []byte {
 	t.Helper()
-	bytes, err := e.Form(v, encoding)
+	made, err := e.Form(v, encoding)
 	if err != nil {
 		t.Fatalf("form: %v", err)
 	}
-	return bytes
+	return made.AppendTo(nil)
 }
 
 func podOf(t testing.TB, e *Entry) *corev1.Pod {
