@@ -36,15 +36,17 @@ type Config struct {
 	// neither gets loopback, which no Endpoints object may hold: see IsLoopback before publishing it.
 	AdvertiseAddress netip.Addr
 
-	Certificate     Certificate
-	Services        Services
-	ServiceAccounts ServiceAccounts
-	Events          Events
-	Storage         Storage
-	Requests        Requests
-	Plugins         Plugins
-	Shutdown        Shutdown
-	Log             Log
+	Certificate         Certificate
+	CertificateRequests CertificateRequests
+	Services            Services
+	ServiceAccounts     ServiceAccounts
+	Authentication      Authentication
+	Events              Events
+	Storage             Storage
+	Requests            Requests
+	Plugins             Plugins
+	Shutdown            Shutdown
+	Log                 Log
 }
 
 // Certificate is about the certificate the server shows its clients.
@@ -52,6 +54,13 @@ type Certificate struct {
 	// ExtraNames are DNS names and IP addresses the certificate is valid for besides those of the machine and of the
 	// Service default/kubernetes: a load balancer's, a dynamic DNS name. Default: none.
 	ExtraNames []string
+}
+
+// CertificateRequests is about what becomes of objects of kind CertificateSigningRequest.
+type CertificateRequests struct {
+	// MaxDuration is how long certificates last that the server's own signers issue; who asks for less gets less, down to
+	// ten minutes. Default: 8760h, a year.
+	MaxDuration time.Duration
 }
 
 // Services is about what the server hands out to objects of kind Service.
@@ -70,6 +79,14 @@ type ServiceAccounts struct {
 	// Issuer is the URL that names this server in the tokens it signs ("iss") and, as audience, in the tokens meant for it.
 	// Tokens of another issuer do not authenticate. Default: https://kubernetes.default.svc.cluster.local.
 	Issuer string
+
+	// AcceptedIssuers are other URLs that tokens can have been signed in the name of, say because Issuer was changed. They are
+	// still verified with the server's own keys. Default: none.
+	AcceptedIssuers []string
+
+	// Audiences are those that a token can be meant for to be accepted here. Default: none, which means Issuer and
+	// AcceptedIssuers.
+	Audiences []string
 }
 
 // Events is about objects of kind Event.
@@ -144,13 +161,15 @@ const (
 // AdvertiseAddress and Plugins.Dir, which depend on the machine and on other keys.
 func Default() Config {
 	return Config{
-		DataDir: "data",
-		Listen:  "127.0.0.1:6443",
+		DataDir:             "data",
+		Listen:              "127.0.0.1:6443",
+		CertificateRequests: CertificateRequests{MaxDuration: 365 * 24 * time.Hour},
 		Services: Services{
 			CIDRs:     []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")},
 			NodePorts: utilnet.PortRange{Base: 30000, Size: 2768},
 		},
 		ServiceAccounts: ServiceAccounts{Issuer: "https://kubernetes.default.svc.cluster.local"},
+		Authentication:  defaultAuthentication(),
 		Events:          Events{TTL: time.Hour},
 		Storage:         Storage{CompactionRetention: 5 * time.Minute},
 		Requests: Requests{

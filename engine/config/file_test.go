@@ -166,6 +166,11 @@ func TestFormatPrintsAFileThatLoadsAsTheSame(t *testing.T) {
 			"--services-cidrs", "fd00::/108,10.0.0.0/24", "--advertise-address", "2001:db8::1",
 			"--data-dir", "/data/~ 'odd': #name", "--plugins", "/12", "--requests-max-in-flight", "12",
 			"--listen", ":0", "--log-level", "error"},
+		"sections in sections": {"--authentication-webhook-config-file", "/w", "--authentication-webhook-cache-ttl", "0s",
+			"--authentication-request-header-ca-files", "/a,/b", "--authentication-bootstrap-tokens", "true",
+			"--authentication-order", "webhook,clientCertificate,bootstrapToken,requestHeader"},
+		"nothing anonymous": {"--authentication-anonymous-paths", "none"},
+		"all anonymous":     {"--authentication-anonymous-paths", "*"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, err := load(t, "", nil, args...)

@@ -18,8 +18,8 @@ func Format(c Config) ([]byte, error) {
 			continue
 		}
 		section, name := root, k.path
-		if prefix, rest, nested := strings.Cut(k.path, "."); nested {
-			section, name = subsection(root, prefix), rest
+		for prefix, rest, nested := strings.Cut(name, "."); nested; prefix, rest, nested = strings.Cut(name, ".") {
+			section, name = subsection(section, prefix), rest
 		}
 		section.Content = append(section.Content,
 			&yaml.Node{Kind: yaml.ScalarNode, Value: name, HeadComment: k.usage}, yamlValue(texts, k.value.list))
@@ -33,7 +33,7 @@ func Format(c Config) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// subsection returns the mapping called name in root. Keys of one section stand together in the table.
+// subsection returns the mapping called name in a section. Keys of one section stand together in the table.
 func subsection(root *yaml.Node, name string) *yaml.Node {
 	if n := len(root.Content); n > 0 && root.Content[n-2].Value == name {
 		return root.Content[n-1]
@@ -54,13 +54,16 @@ func yamlValue(texts []string, isList bool) *yaml.Node {
 	return sequence
 }
 
-// yamlText is a scalar, quoted where YAML would read something other than the text. Numbers stay bare: the file is read as
-// text anyway.
+// yamlText is a scalar, quoted where YAML would read something other than the text. Numbers and truth values stay bare: the
+// file is read as text anyway.
 func yamlText(text string) *yaml.Node {
 	node := new(yaml.Node)
 	node.SetString(text)
-	if isDigits(text) {
+	switch {
+	case isDigits(text):
 		node.Tag = "!!int"
+	case text == "true" || text == "false":
+		node.Tag = "!!bool"
 	}
 	return node
 }
