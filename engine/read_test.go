@@ -1,13 +1,9 @@
 package engine
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand"
 	"net/http"
 	"net/http/httptest"
@@ -345,84 +341,6 @@ func (p *twoPaths) comparePages(t *testing.T, path, accept string) {
 	t.Errorf("%s has no last page", path)
 }
 
-// compareWatches follows the same changes on both paths: upstream's from the store's history, ours from the window.
-func (p *twoPaths) compareWatches(t *testing.T, kind servedKind, accept string, after int64) {
-	all := objectsPerKind*3 + 1
-	for _, watch := range []struct {
-		query  string
-		events int
-	}{
-		{fmt.Sprintf("?watch=true&resourceVersion=%d", after), all},
-		// Objects leave and come back; those that began as odd come in at first and the others with their first change.
-		{fmt.Sprintf("?watch=true&resourceVersion=%d&labelSelector=parity%%3Dodd", after), objectsPerKind * 5 / 2},
-		{fmt.Sprintf("?watch=true&resourceVersion=%d&fieldSelector=metadata.name%%3Dobject-1", after), 4},
-		{"?watch=true", objectsPerKind - 1},
-		{"?watch=true&resourceVersion=0", objectsPerKind - 1},
-		{"?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", objectsPerKind},
-	} {
-		p.compareWatch(t, kind.path("")+watch.query, accept, watch.events)
-	}
-}
-
-// compareWatch follows a watch on both paths and expects the same, and from the cache.
-func (p *twoPaths) compareWatch(t *testing.T, path, accept string, events int) {
-	t.Helper()
-	before := p.reads.Answered()
-	want := follow(t, p.handled, path, accept, events)
-	got := follow(t, p.cached, path, accept, events)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("watch %s, %s (-upstream +cache):\n%s", path, accept, diff)
-	}
-	if p.reads.Answered() != before+1 {
-		t.Errorf("watch %s, %s: left to upstream: %v", path, accept, p.reads.LeftToUpstream())
-	}
-}
-
-type followed struct {
-	ContentType string
-	Frames      []string
-}
-
-// follow reads a number of events of a watch and ends it.
-func follow(t *testing.T, server *httptest.Server, path, accept string, events int) followed {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Accept", accept)
-	response, err := server.Client().Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	f := followed{ContentType: response.Header.Get("Content-Type")}
-	body := bufio.NewReader(response.Body)
-	for range events {
-		frame, err := readFrame(body, strings.HasPrefix(accept, acceptProtobuf))
-		if err != nil {
-			t.Fatalf("watch %s: after %d of %d events: %v", path, len(f.Frames), events, err)
-		}
-		f.Frames = append(f.Frames, string(frame))
-	}
-	return f
-}
-
-func readFrame(from *bufio.Reader, binaryFrames bool) ([]byte, error) {
-	if !binaryFrames {
-		return from.ReadBytes('\n')
-	}
-	var length [4]byte
-	if _, err := io.ReadFull(from, length[:]); err != nil {
-		return nil, err
-	}
-	frame := make([]byte, binary.BigEndian.Uint32(length[:]))
-	_, err := io.ReadFull(from, frame)
-	return bytes.Join([][]byte{length[:], frame}, nil), err
-}
-
 func (p *twoPaths) kind(t *testing.T, group, resource string) servedKind {
 	t.Helper()
 	for _, kind := range p.served {
@@ -535,7 +453,7 @@ func TestMetricsTellHowReadsAreAnswered(t *testing.T) {
 	client := server.admin(t)
 	const pods = "/api/v1/namespaces/default/pods"
 	do(t, client, http.MethodGet, server.URL+pods, "", "Accept", acceptJSON)
-	do(t, client, http.MethodGet, server.URL+pods+"?limit=-1", "", "Accept", acceptJSON)
+	do(t, client, http.MethodGet, server.URL+pods+"?resourceVersion=new", "", "Accept", acceptJSON)
 	_, body := do(t, client, http.MethodGet, server.URL+"/metrics", "")
 	for _, want := range []string{
 		`gatehouse_reads_total{answered_by="cache",reason=""}`,

@@ -15,8 +15,6 @@ const (
 	Refused Reason = "refused"
 	// Encoding: the client wants an encoding that is neither spliced nor made of one that is.
 	Encoding Reason = "encoding"
-	// Websocket: the watch is to come over a websocket.
-	Websocket Reason = "websocket"
 	// Sharding: the client asks for a shard of the objects.
 	Sharding Reason = "sharding"
 	// Audit: the answer is to be kept in the audit log, as an object.

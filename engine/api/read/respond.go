@@ -72,6 +72,7 @@ type buffers struct {
 	gathered    sync.Pool // of *[]byte, empty and of writeBuffer
 	writers     sync.Pool // of *bufio.Writer
 	compressors sync.Pool // of *gzip.Writer
+	wrappers    sync.Pool // of *gzip.Writer, which do not compress
 	frames      sync.Pool // of *[]byte
 }
 
@@ -82,14 +83,15 @@ func newBuffers() *buffers {
 			return &buffer
 		}},
 		writers:     sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }},
-		compressors: sync.Pool{New: func() any { return newCompressor() }},
+		compressors: sync.Pool{New: func() any { return newCompressor(gzip.BestSpeed) }},
+		wrappers:    sync.Pool{New: func() any { return newCompressor(gzip.NoCompression) }},
 		frames:      sync.Pool{New: func() any { return new([]byte) }},
 	}
 }
 
-// newCompressor spends the least time: on a LAN, more would cost more than it saves.
-func newCompressor() *gzip.Writer {
-	compressor, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+// newCompressor makes one of a level that spends the least time: on a LAN, more would cost more than it saves.
+func newCompressor(level int) *gzip.Writer {
+	compressor, err := gzip.NewWriterLevel(nil, level)
 	if err != nil {
 		return gzip.NewWriter(nil) // cannot be: the level is one of the library's
 	}

@@ -20,9 +20,6 @@ import (
 func (r *Reader) watch(
 	w http.ResponseWriter, req *http.Request, info *request.RequestInfo, options *metainternalversion.ListOptions,
 ) (func(), Reason) {
-	if wsstream.IsWebSocketRequest(req) {
-		return nil, Websocket
-	}
 	rep, reason := r.negotiate(req, "PartialObjectMetadata")
 	if reason != reasonNone {
 		return nil, reason
@@ -35,8 +32,8 @@ func (r *Reader) watch(
 	if err != nil {
 		return nil, Refused
 	}
-	flusher, ok := w.(http.Flusher)
-	if !ok {
+	flusher, flushes := w.(http.Flusher)
+	if _, hijacks := w.(http.Hijacker); !flushes || (wsstream.IsWebSocketRequest(req) && !hijacks) {
 		return nil, Refused
 	}
 	source, view, err := r.Collection.Watch(req.Context(), cache.WatchRequest{Scope: selected.key, After: start.after})
@@ -56,7 +53,7 @@ func (r *Reader) watch(
 	}
 	return func() {
 		defer source.Close()
-		metrics.RecordLongRunning(req, info, metrics.APIServerComponent, func() { s.serve(view, start) })
+		metrics.RecordLongRunning(req, info, metrics.APIServerComponent, func() { s.transport(view, start) })
 	}, reasonNone
 }
 
