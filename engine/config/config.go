@@ -41,6 +41,7 @@ type Config struct {
 	Services            Services
 	ServiceAccounts     ServiceAccounts
 	Authentication      Authentication
+	Authorization       Authorization
 	Events              Events
 	Storage             Storage
 	Requests            Requests
@@ -170,6 +171,7 @@ func Default() Config {
 		},
 		ServiceAccounts: ServiceAccounts{Issuer: "https://kubernetes.default.svc.cluster.local"},
 		Authentication:  defaultAuthentication(),
+		Authorization:   defaultAuthorization(),
 		Events:          Events{TTL: time.Hour},
 		Storage:         Storage{CompactionRetention: 5 * time.Minute},
 		Requests: Requests{

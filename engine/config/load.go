@@ -147,7 +147,8 @@ func complete(c Config, origins map[string]origin, from Sources) (Config, error)
 	} else if c.Plugins.Dir, err = absolute(c.Plugins.Dir, origins["plugins.dir"]); err != nil {
 		return Config{}, err
 	}
-	if err := errors.Join(c.Authentication.resolvePaths(origins), c.Authentication.checkOrder(origins)); err != nil {
+	if err := errors.Join(c.Authentication.resolvePaths(origins), c.Authentication.checkOrder(origins),
+		c.Authorization.resolvePaths(origins), c.Authorization.checkMembers(origins)); err != nil {
 		return Config{}, err
 	}
 	if c.AdvertiseAddress, err = advertiseAddress(c, origins["advertiseAddress"], from.HostAddress); err != nil {
