@@ -13,9 +13,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/kubernetes/pkg/cluster/ports"
+	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 	netutils "k8s.io/utils/net"
@@ -190,9 +192,10 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 
 func (s *Server) buildAdmission(context.Context) (err error) {
 	s.parts.admission, err = gates.New(gates.Config{
-		Client:    s.parts.client,
-		Informers: s.parts.informers,
-		Plugins:   []admission.Interface{s.parts.plugins.Admission()},
+		Client:     s.parts.client,
+		Informers:  s.parts.informers,
+		Authorizer: s.parts.authorizer,
+		Plugins:    []admission.Interface{s.parts.plugins.Admission()},
 	})
 	return err
 }
@@ -222,6 +225,10 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 	if err != nil {
 		return nil, err
 	}
+	clientCA, err := dynamiccertificates.NewStaticCAContent("client-ca", s.pki.CAPEM())
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate authority: %w", err)
+	}
 	return controllers.New(s.background, controllers.Config{
 		Loopback:             s.parts.loopback.Config(),
 		Informers:            s.parts.informers,
@@ -232,9 +239,14 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 		ServicePort:          kubernetesServicePort,
 		AdvertiseIP:          s.config.AdvertiseAddress.AsSlice(),
 		AdvertisePort:        port,
-		Namespaced:           s.parts.api.Namespaced,
-		Hooks:                s.parts.catalog.Hooks,
-		IPRepair:             s.parts.catalog.IPRepair,
+		Certificates: controllers.Certificates{
+			Sign:        s.pki.Sign,
+			MaxDuration: s.config.CertificateRequests.MaxDuration,
+		},
+		Trust:      clusterauthenticationtrust.ClusterAuthenticationInfo{ClientCA: clientCA},
+		Namespaced: s.parts.api.Namespaced,
+		Hooks:      s.parts.catalog.Hooks,
+		IPRepair:   s.parts.catalog.IPRepair,
 	})
 }
 

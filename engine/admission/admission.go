@@ -4,11 +4,13 @@ package admission
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/handlers/fieldmanager"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -18,6 +20,8 @@ import (
 type Config struct {
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
+	// Authorizer tells members what else the writer may do, such as approve requests to a signer of certificates.
+	Authorizer authorizer.UnconditionalAuthorizer
 	// Plugins are users' members; they see what the built-in ones changed.
 	Plugins []admission.Interface
 }
@@ -29,7 +33,11 @@ func New(config Config) (admission.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up admission member %s: %w", lifecycle.PluginName, err)
 	}
-	members := append([]admission.Interface{namespaces}, config.Plugins...)
+	certificates, err := newCertificateMembers(config)
+	if err != nil {
+		return nil, err
+	}
+	members := slices.Concat([]admission.Interface{namespaces}, certificates, config.Plugins)
 	return fieldmanager.NewManagedFieldsValidatingAdmissionController(admission.NewChainHandler(members...)), nil
 }
 

@@ -1,7 +1,7 @@
 // Package controllers runs the loops that an API server is not whole without: those that bring its own objects into being
 // and keep them (system namespaces, the kubernetes Service, the default ServiceCIDR, priority classes, flow schemas,
-// bootstrap roles), and those without which deletions would never end. All are upstream's; they reach the server through
-// its loopback.
+// bootstrap roles, whom to trust), those without which deletions would never end, and those that answer requests for
+// certificates. What they do is upstream's, and so are most of them; they reach the server through its loopback.
 package controllers
 
 import (
@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/metadata"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/kubernetes/pkg/controller/namespace"
+	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 	"k8s.io/kubernetes/pkg/controlplane/controller/defaultservicecidr"
 	"k8s.io/kubernetes/pkg/controlplane/controller/kubernetesservice"
 	"k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces"
@@ -59,6 +60,11 @@ type Config struct {
 
 	// Namespaced lists what can be in a namespace, each resource once, in its preferred version.
 	Namespaced func() ([]*metav1.APIResourceList, error)
+
+	// Certificates says how requests for certificates are granted.
+	Certificates Certificates
+	// Trust is what other servers are told of how clients of this one authenticate. Its authorities are listened to.
+	Trust clusterauthenticationtrust.ClusterAuthenticationInfo
 
 	Hooks    []catalog.Hook
 	IPRepair func(onFirstSuccess func(), stop chan struct{})
@@ -101,6 +107,8 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.loop(func() { deletion.Run(ctx, namespaceWorkers) })
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
+	l.addCertificates(config, client)
+	l.addTrust(config, client)
 	ours := bootstrap(client)
 	for _, hook := range config.Hooks {
 		l.once(hook.Name, func() error {
