@@ -14,7 +14,6 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/kubernetes/pkg/cluster/ports"
 	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
@@ -34,6 +33,7 @@ import (
 	"gatehouse/engine/loopback"
 	"gatehouse/engine/objects"
 	"gatehouse/engine/objects/cache"
+	"gatehouse/engine/objects/informers"
 	"gatehouse/engine/storage"
 	"gatehouse/engine/storage/sqlite"
 	"gatehouse/plugins"
@@ -64,7 +64,7 @@ type parts struct {
 	reads     read.Counts
 	loopback  *loopback.Transport
 	client    kubernetes.Interface
-	informers informers.SharedInformerFactory
+	informers *informers.Factory
 
 	audiences     authenticator.Audiences
 	tokenKeys     serviceaccount.PublicKeysGetter
@@ -90,6 +90,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"install the built-in kinds", s.buildCatalog},
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
+		{"let the informers read", s.serveInformers},
 	} {
 		if err := step.build(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
@@ -120,7 +121,7 @@ func (s *Server) connectLoopback(context.Context) (err error) {
 		return err
 	}
 	// No resync: nothing that reads these informers depends on being told again what it was told.
-	s.parts.informers = informers.NewSharedInformerFactory(s.parts.client, 0)
+	s.parts.informers = informers.New(s.parts.client, informers.Options{Logger: s.logger.With("part", "informers")})
 	return nil
 }
 
@@ -216,6 +217,11 @@ func (s *Server) buildAPI(context.Context) (err error) {
 		Reads:           &s.parts.reads,
 	})
 	return err
+}
+
+func (s *Server) serveInformers(context.Context) error {
+	s.parts.informers.Serve(s.parts.api.Informed)
+	return nil
 }
 
 // newLoops builds what runs beside the requests, for a server that is reached at port.
