@@ -81,8 +81,8 @@ func (s *shape) replaceStored(resource Resource) error {
 	if _, err := s.item.cutProtobuf(stored); err != nil {
 		return nil // in another version, or encoding
 	}
-	s.version.Decode = func(form []byte) (runtime.Object, error) {
-		return runtime.Decode(resource.Codec, s.item.appendProtobuf(make([]byte, 0, s.item.protobufSize(len(form))), cache.NewForm(form)))
+	s.version.Decode = func(form cache.Form) (runtime.Object, error) {
+		return runtime.Decode(resource.Codec, s.item.appendProtobuf(make([]byte, 0, s.item.protobufSize(form.Len())), form))
 	}
 	return nil
 }

@@ -9,13 +9,14 @@ const overhead = 160
 // since it last came by: that costs readers no lock.
 type budget struct {
 	limit int64
+	arena *arena // where the forms are
 
 	mu   sync.Mutex // guards all below
 	used int64
 	hand *kept // where to look next; nil when the ring is empty
 }
 
-func newBudget(limit int64) *budget { return &budget{limit: limit} }
+func newBudget(limit int64, arena *arena) *budget { return &budget{limit: limit, arena: arena} }
 
 // add takes in a form as the last the hand will come to, and drops others until all is within the limit.
 func (b *budget) add(k *kept) {
@@ -60,6 +61,7 @@ func (b *budget) victim() *kept {
 // drop takes a form out of the ring and out of its entry. mu must be held.
 func (b *budget) drop(k *kept) {
 	k.slot.CompareAndSwap(k, nil)
+	b.arena.free(k.form)
 	b.used -= costOf(k)
 	if k.next == k {
 		b.hand = nil
@@ -72,4 +74,27 @@ func (b *budget) drop(k *kept) {
 	k.next, k.previous = nil, nil
 }
 
-func costOf(k *kept) int64 { return int64(cap(k.bytes)) + overhead }
+// move copies a form, if it is still kept, to where there is room.
+func (b *budget) move(k *kept) {
+	to := &kept{form: b.arena.move(k.form), slot: k.slot}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k.next == nil {
+		b.arena.free(to.form)
+		return
+	}
+	to.used.Store(k.used.Load())
+	to.next, to.previous = to, to
+	if k.next != k {
+		to.next, to.previous = k.next, k.previous
+		to.next.previous, to.previous.next = to, to
+	}
+	if b.hand == k {
+		b.hand = to
+	}
+	k.next, k.previous = nil, nil
+	k.slot.CompareAndSwap(k, to)
+	b.arena.free(k.form)
+}
+
+func costOf(k *kept) int64 { return int64(k.form.Len()) + overhead }

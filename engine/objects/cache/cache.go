@@ -92,9 +92,11 @@ func setDefault[T comparable](field *T, value T) {
 // Cache is the state of all attached resources. All methods are safe for concurrent use.
 type Cache struct {
 	options    Options
+	arena      *arena
 	budget     *budget
 	pins       *pins
 	dispatcher *dispatcher
+	sweeper    *sweeper
 	backend    atomic.Pointer[storage.Store]
 
 	// mu guards all below, and what collections say it guards. It is held for a handful of map and tree operations, never
@@ -105,17 +107,22 @@ type Cache struct {
 	moved       chan struct{} // closed when revision moves on; nil while nobody waits for that
 }
 
-// New makes an empty cache and starts the one goroutine that hands events to watchers; Close ends it.
+// New makes an empty cache and starts its two goroutines, one that hands events to watchers and one that keeps its memory tidy;
+// Close ends them.
 func New(options Options) *Cache {
 	options = options.withDefaults()
+	arena := newArena()
 	c := &Cache{
 		options:     options,
-		budget:      newBudget(options.FormBytes),
+		arena:       arena,
+		budget:      newBudget(options.FormBytes, arena),
+		sweeper:     newSweeper(),
 		pins:        newPins(options.PinnedViews, options.PinTime, options.Clock),
 		dispatcher:  newDispatcher(options.WatchEvents, options.WatchBytes),
 		collections: collections{byPrefix: map[string]*Collection{}},
 	}
 	c.dispatcher.start()
+	c.sweeper.start(c)
 	return c
 }
 
@@ -134,8 +141,11 @@ func (c *Cache) Serve(ctx context.Context, backend storage.Store) error {
 	return nil
 }
 
-// Close ends the watchers with ErrClosed, once they have taken what they were handed, and the goroutine that New started.
-func (c *Cache) Close() { c.dispatcher.close() }
+// Close ends the watchers with ErrClosed, once they have taken what they were handed, and the goroutines that New started.
+func (c *Cache) Close() {
+	c.dispatcher.close()
+	c.sweeper.close()
+}
 
 // Observe is the storage.Observer of the store that the cache serves from. It runs on the writer's goroutine and does,
 // for each event, one replacement in a tree; it decodes nothing and waits for nobody.

@@ -16,8 +16,8 @@ type Resource struct {
 	// Prefix is what all keys of the resource begin with, and no others: "/registry/pods/".
 	Prefix string
 	// Decode makes an object of stored bytes, as a read by its key at that revision would show it: decrypted, converted to the
-	// version that Attributes and Version.Encode work with, with its resourceVersion, decorated. The object is the caller's; value
-	// must not be changed. It is called from many goroutines.
+	// version that Attributes and Version.Encode work with, with its resourceVersion, decorated. The object is the caller's, and
+	// value is Decode's own. It is called from many goroutines.
 	Decode func(key string, value []byte, revision int64) (runtime.Object, error)
 	// Attributes tells the labels and the selectable fields of a decoded object.
 	Attributes apistorage.AttrFunc
@@ -162,14 +162,6 @@ func (c *Collection) apply(e *storage.Event) *Event {
 	if e.Delete {
 		return newEvent(c, e, nil, c.present.remove(e.Item.Key))
 	}
-	entry := newEntry(c, e.Item.Key, compact(e.Item.Value), e.Item.ModRevision)
+	entry := newEntry(c, e.Item.Key, e.Item.Value, e.Item.ModRevision)
 	return newEvent(c, e, entry, c.present.put(entry))
-}
-
-// compact is b in a slice of its own when b's array is much larger: encoders often leave room at the end.
-func compact(b []byte) []byte {
-	if spare := cap(b) - len(b); spare > 64+len(b)/8 {
-		return append(make([]byte, 0, len(b)), b...)
-	}
-	return b
 }

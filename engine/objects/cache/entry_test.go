@@ -205,7 +205,7 @@ func TestFormsStayWithinTheirBudget(t *testing.T) {
 		t.Error("the form in use all the time was dropped")
 	}
 	for e := range view.Scan("", "") {
-		if e.formAtHand(h.version, Protobuf) == nil {
+		if _, found := e.formAtHand(h.version, Protobuf); !found {
 			t.Errorf("the only encoding of %s was dropped", e.Key())
 		}
 	}

@@ -33,7 +33,7 @@ type Event struct {
 func newEvent(c *Collection, e *storage.Event, entry, previous *Entry) *Event {
 	event := &Event{Revision: e.Item.ModRevision, Entry: entry, Previous: previous}
 	if previous == nil && e.Previous != nil {
-		event.Previous = newEntry(c, e.Item.Key, e.Previous.Value, e.Previous.ModRevision)
+		event.Previous = passingEntry(c, e.Item.Key, e.Previous.Value, e.Previous.ModRevision)
 	}
 	switch {
 	case e.Delete:
@@ -64,14 +64,14 @@ func (e *Event) size() int64 {
 	if e.Previous == nil {
 		return eventBytes
 	}
-	return eventBytes + e.Previous.size
+	return eventBytes + int64(e.Previous.size)
 }
 
 // eventBytes is what an event and an entry take without the object, about.
 const eventBytes = 256
 
 // weight is about how many bytes of objects a watcher needs for the event.
-func (e *Event) weight() int64 { return eventBytes + e.Entry.size }
+func (e *Event) weight() int64 { return eventBytes + int64(e.Entry.size) }
 
 // retire gives up the forms of the states that only the event held.
 func (e *Event) retire() {

@@ -104,10 +104,10 @@ func (h *house) decodeStored(key string, value []byte, revision int64) (runtime.
 	return pod, nil
 }
 
-func (h *house) restore(protobuf []byte) (runtime.Object, error) {
+func (h *house) restore(protobuf Form) (runtime.Object, error) {
 	h.restored.Add(1)
 	pod := &corev1.Pod{}
-	return pod, pod.Unmarshal(protobuf)
+	return pod, pod.Unmarshal(protobuf.AppendTo(nil))
 }
 
 func (h *house) encode(object runtime.Object, encoding Encoding) ([]byte, error) {

@@ -74,5 +74,5 @@ func (p *past) entry(e *storage.Event) *Entry {
 	if present := p.view.Get(e.Item.Key); present != nil && present.revision == e.Item.ModRevision {
 		return present
 	}
-	return newEntry(p.view.collection, e.Item.Key, e.Item.Value, e.Item.ModRevision)
+	return passingEntry(p.view.collection, e.Item.Key, e.Item.Value, e.Item.ModRevision)
 }

@@ -32,4 +32,4 @@ func (c *Collection) Changed(ctx context.Context) (int64, error) {
 }
 
 // Size is how many bytes the object has as the store keeps it.
-func (e *Entry) Size() int64 { return e.size }
+func (e *Entry) Size() int64 { return int64(e.size) }
