@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/engine/config"
 	"gatehouse/engine/controllers"
+	"gatehouse/engine/memory"
 	"gatehouse/engine/pki"
 )
 
@@ -99,6 +100,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.parts.informers.Start(s.background.Done())
 	loops.Start()
+	go memory.Tend(s.background)
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(listener, "", "") }()
 
