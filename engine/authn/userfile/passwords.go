@@ -10,14 +10,22 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/utils/clock"
 )
 
-// maxCost is the highest cost of a bcrypt hash that is accepted: comparing takes seconds already.
-const maxCost = 16
+const (
+	// maxCost is the highest cost of a bcrypt hash that is accepted: comparing takes seconds already.
+	maxCost = 16
+	// remembered is for how long a password that matched its hash need not be compared again, which takes tens of
+	// milliseconds. Until then it is kept as a digest, with a key that never leaves this process.
+	remembered = time.Minute
+)
 
 // Passwords are the users of a file and their passwords. They do not change, and can be used concurrently.
 type Passwords struct {
@@ -28,6 +36,7 @@ type Passwords struct {
 	dearest []byte
 	// comparing bounds how many hashes are compared at once; each keeps a core busy.
 	comparing chan struct{}
+	clock     clock.PassiveClock
 }
 
 // account is one user. It has a hash or a digest of the password.
@@ -38,9 +47,15 @@ type account struct {
 	line   int
 	// refused is set when the file does not say unambiguously who this is.
 	refused bool
+	// matched is the password that last matched the hash.
+	matched atomic.Pointer[match]
 }
 
-var _ authenticator.Token = (*Passwords)(nil)
+// match is a digest of a password that matched, and until when that need not be found out again.
+type match struct {
+	digest digest
+	until  time.Time
+}
 
 // errRefused says no more than kube-apiserver did: whether it is the user or the password is nobody's business.
 var errRefused = errors.New("invalid username/password combination")
@@ -56,7 +71,8 @@ var errRefused = errors.New("invalid username/password combination")
 // on two lines that do not say the same, let nobody in, which a notice says. Plaintext names the users whose password can be
 // read in the file.
 func ParsePasswords(content []byte) (p *Passwords, plaintext []string, notices []Notice, err error) {
-	p = &Passwords{key: newDigester(), accounts: map[string]*account{}, comparing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	p = &Passwords{key: newDigester(), accounts: map[string]*account{}, clock: clock.RealClock{},
+		comparing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	err = eachLine(content, func(number int, line string) error {
 		info, secret, err := passwordLine(line)
 		if err != nil {
@@ -180,34 +196,59 @@ func cost(hash []byte) int {
 	return c
 }
 
-// AuthenticateToken implements authenticator.Token for credentials of the form user:password. With a hash in the file it
-// takes as long as the hash is dear, and waits for its turn when many ask at once.
-func (p *Passwords) AuthenticateToken(ctx context.Context, credentials string) (*authenticator.Response, bool, error) {
-	name, password, ok := strings.Cut(credentials, ":")
-	if !ok || password == "" {
-		return nil, false, errRefused
-	}
+// Knows says whether the file names a user.
+func (p *Passwords) Knows(name string) bool {
+	_, known := p.accounts[name]
+	return known
+}
+
+// Authenticate says who it is that has a name and a password. With a hash in the file it takes as long as the hash is dear,
+// but for passwords that matched a short time ago, and waits for its turn when many ask at once; then it calls allowed,
+// whose error is returned in place of an answer.
+func (p *Passwords) Authenticate(ctx context.Context, name, password string, allowed func() error) (*authenticator.Response, error) {
 	a, known := p.accounts[name]
-	hash := p.dearest
-	if known {
-		hash = a.hash
-	}
-	matches := false
+	var matches bool
+	var err error
 	switch {
-	case hash != nil:
-		select {
-		case p.comparing <- struct{}{}:
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		}
-		matches = bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
-		<-p.comparing
-	case known:
+	case known && a.hash == nil:
 		sum := p.key.of(password)
 		matches = subtle.ConstantTimeCompare(sum[:], a.digest[:]) == 1
+	case known:
+		matches, err = p.matchesHash(ctx, a, password, allowed)
+	case p.dearest != nil:
+		_, err = p.compare(ctx, p.dearest, password, allowed)
 	}
-	if !known || !matches || a.refused {
-		return nil, false, errRefused
+	if err != nil {
+		return nil, err
 	}
-	return &authenticator.Response{User: a.info}, true, nil
+	if !matches || a.refused || password == "" {
+		return nil, errRefused
+	}
+	return &authenticator.Response{User: a.info}, nil
+}
+
+func (p *Passwords) matchesHash(ctx context.Context, a *account, password string, allowed func() error) (bool, error) {
+	sum, now := p.key.of(password), p.clock.Now()
+	if last := a.matched.Load(); last != nil && now.Before(last.until) && subtle.ConstantTimeCompare(sum[:], last.digest[:]) == 1 {
+		return true, nil
+	}
+	matches, err := p.compare(ctx, a.hash, password, allowed)
+	if matches {
+		a.matched.Store(&match{sum, now.Add(remembered)})
+	}
+	return matches, err
+}
+
+// compare finds out whether a password is that of a hash.
+func (p *Passwords) compare(ctx context.Context, hash []byte, password string, allowed func() error) (bool, error) {
+	select {
+	case p.comparing <- struct{}{}:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	defer func() { <-p.comparing }()
+	if err := allowed(); err != nil {
+		return false, err
+	}
+	return bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil, nil
 }

@@ -7,22 +7,36 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// who says whom credentials let in, nil for nobody.
-func who(t *testing.T, members authenticator.Token, credentials string) *user.DefaultInfo {
+// who says whom a token lets in, nil for nobody.
+func who(t *testing.T, tokens *Tokens, token string) *user.DefaultInfo {
 	t.Helper()
-	response, ok, _ := members.AuthenticateToken(t.Context(), credentials)
+	response, ok, _ := tokens.AuthenticateToken(t.Context(), token)
 	if !ok {
 		return nil
 	}
 	return response.User.(*user.DefaultInfo)
 }
+
+// whoHas says whom user:password lets in, nil for nobody.
+func whoHas(t *testing.T, passwords *Passwords, credentials string) *user.DefaultInfo {
+	t.Helper()
+	name, password, _ := strings.Cut(credentials, ":")
+	response, err := passwords.Authenticate(t.Context(), name, password, always)
+	if err != nil {
+		return nil
+	}
+	return response.User.(*user.DefaultInfo)
+}
+
+func always() error { return nil }
 
 func hashed(t testing.TB, password string) string {
 	t.Helper()
@@ -120,7 +134,7 @@ func TestPasswordsAreReadInEveryForm(t *testing.T) {
 		"ann:" + hashed(t, "bcrypted"):        nil,
 		"htpasswd:" + hashed(t, "made by it"): nil,
 	} {
-		if diff := cmp.Diff(want, who(t, passwords, credentials)); diff != "" {
+		if diff := cmp.Diff(want, whoHas(t, passwords, credentials)); diff != "" {
 			t.Errorf("%q lets in (-want +got):\n%s", credentials, diff)
 		}
 	}
@@ -146,7 +160,7 @@ func TestUsersThatTwoLinesNameAreLetInOnlyIfTheyAgree(t *testing.T) {
 	for credentials, want := range map[string]*user.DefaultInfo{
 		"jane:a": nil, "jane:b": nil, "joe:": nil, "joe": nil, "bob:d": nil, "ann:c": {Name: "ann"},
 	} {
-		if diff := cmp.Diff(want, who(t, passwords, credentials)); diff != "" {
+		if diff := cmp.Diff(want, whoHas(t, passwords, credentials)); diff != "" {
 			t.Errorf("%q lets in (-want +got):\n%s", credentials, diff)
 		}
 	}
@@ -202,16 +216,47 @@ func TestAUserThatDoesNotExistIsComparedLikeOneThatDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compared := errors.New("compared")
+	for _, name := range []string{"jane", "nobody"} {
+		_, err := passwords.Authenticate(t.Context(), name, "wrong", func() error { return compared })
+		if !errors.Is(err, compared) {
+			t.Errorf("%s is refused without a comparison: %v", name, err)
+		}
+	}
 	for range cap(passwords.comparing) {
 		passwords.comparing <- struct{}{} // everybody who compares has to wait now
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, credentials := range []string{"jane:wrong", "nobody:wrong"} {
-		if _, ok, err := passwords.AuthenticateToken(ctx, credentials); ok || !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: %t, %v, want it to wait in vain", credentials, ok, err)
+	if _, err := passwords.Authenticate(ctx, "jane", "x", always); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that the client has gone", err)
+	}
+}
+
+func TestAPasswordThatMatchedIsRememberedForAWhile(t *testing.T) {
+	passwords, _, _, err := ParsePasswords(fmt.Appendf(nil, "jane:%s\n", hashed(t, "x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	clock := clocktesting.NewFakePassiveClock(start)
+	passwords.clock = clock
+	compared := 0
+	ask := func(password string, want bool, comparisons int) {
+		t.Helper()
+		_, err := passwords.Authenticate(t.Context(), "jane", password, func() error { compared++; return nil })
+		if (err == nil) != want || compared != comparisons {
+			t.Errorf("%s: error is %v after %d comparisons, want success %t after %d", password, err, compared, want, comparisons)
 		}
 	}
+	ask("y", false, 1)
+	ask("y", false, 2)
+	ask("x", true, 3)
+	ask("x", true, 3)
+	ask("y", false, 4)
+	ask("x", true, 4)
+	clock.SetTime(start.Add(remembered))
+	ask("x", true, 5)
 }
 
 const marker = "s3cr3t-marker"
@@ -274,7 +319,7 @@ func FuzzParsePasswords(f *testing.F) {
 			return // it would take too long
 		}
 		for _, name := range append(plaintext, "", "u") {
-			if who(t, passwords, name) != nil || who(t, passwords, name+":") != nil {
+			if whoHas(t, passwords, name) != nil || whoHas(t, passwords, name+":") != nil {
 				t.Errorf("%q is let in without a password", name)
 			}
 		}
