@@ -100,7 +100,7 @@ func (s *Server) assemble(ctx context.Context) error {
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {
-	s.parts.cache = cache.New(cache.Options{Logger: s.logger.With("part", "cache")})
+	s.parts.cache = cache.New(cache.Options{FormBytes: s.config.Cache.Forms, Logger: s.logger.With("part", "cache")})
 	s.parts.store, err = sqlite.Open(ctx, filepath.Join(s.config.DataDir, databaseFile), sqlite.Options{
 		Retention: s.config.Storage.CompactionRetention,
 		// No past is kept for twice as long as it is wanted.

@@ -44,6 +44,7 @@ type Config struct {
 	Authorization       Authorization
 	Events              Events
 	Storage             Storage
+	Cache               Cache
 	Requests            Requests
 	Plugins             Plugins
 	Shutdown            Shutdown
@@ -101,6 +102,14 @@ type Storage struct {
 	// CompactionRetention is how long the past stays readable: a watch or a paged list that is further behind starts
 	// again (410 Gone). More of it costs disk. Default: 5m.
 	CompactionRetention time.Duration
+}
+
+// Cache is about what is kept in memory to answer reads from.
+type Cache struct {
+	// Forms is how much memory encoded objects may take beyond the one encoding of each that is always kept, in bytes: objects in
+	// JSON, their metadata alone, their past states. What was not asked for lately goes first, and is encoded again when it is
+	// asked for. A pod takes some 5Ki. Default: 256Mi.
+	Forms int64
 }
 
 // Requests limits what clients can ask for.
@@ -174,6 +183,7 @@ func Default() Config {
 		Authorization:   defaultAuthorization(),
 		Events:          Events{TTL: time.Hour},
 		Storage:         Storage{CompactionRetention: 5 * time.Minute},
+		Cache:           Cache{Forms: 256 << 20},
 		Requests: Requests{
 			MaxBodySize:         3 << 20,
 			Timeout:             time.Minute,

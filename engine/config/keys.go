@@ -105,6 +105,9 @@ func keys(c *Config) []key {
 			value: durationValue(&c.Storage.CompactionRetention, time.Second, 7*24*time.Hour),
 			usage: "how long past revisions can be read and watched from"},
 
+		{path: "cache.forms", arg: "SIZE", value: sizeValue(&c.Cache.Forms, 1<<20, 64<<30),
+			usage: "memory for encoded objects beyond one encoding of each"},
+
 		{path: "requests.maxBodySize", arg: "SIZE", value: sizeValue(&c.Requests.MaxBodySize, 64<<10, 64<<20),
 			usage: "largest request body"},
 		{path: "requests.timeout", arg: "DURATION", value: durationValue(&c.Requests.Timeout, time.Second, time.Hour),

@@ -292,6 +292,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"size with an unknown unit":                 {"requests.maxBodySize", "3MiB", "want a size from 64Ki to 64Mi, such as 3Mi"},
 		"size that is a fraction of a byte":         {"requests.maxBodySize", "100000.5", "want a size from 64Ki to 64Mi, such as 3Mi"},
 		"size too small":                            {"requests.maxBodySize", "1k", "want a size from 64Ki to 64Mi, such as 3Mi"},
+		"cache with room for nothing":               {"cache.forms", "0", "want a size from 1Mi to 64Gi, such as 3Mi"},
 		"no requests at all":                        {"requests.maxInFlight", "0", "want a whole number from 1 to 100000"},
 		"half a request":                            {"requests.maxMutatingInFlight", "1.5", "want a whole number from 1 to 100000"},
 		"plugin memory beyond 32 bits":              {"plugins.memoryLimit", "5Gi", "want a size from 1Mi to 4Gi, such as 3Mi"},
