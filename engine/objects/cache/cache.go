@@ -56,6 +56,9 @@ type Options struct {
 	// share). A watcher that falls behind further ends with ErrSlowWatcher.
 	WatchEvents int
 	WatchBytes  int64
+	// GatherTime bounds how long events wait for others after them before many watchers are handed them: 30 ms. Negative for not at
+	// all. Those for few watchers never wait.
+	GatherTime time.Duration
 	// PinnedViews and PinTime bound the views kept for paging: 64 of all resources together, for 5 minutes since their last use.
 	PinnedViews int
 	PinTime     time.Duration
@@ -71,6 +74,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.WindowBytes, 4<<20)
 	setDefault(&o.WatchEvents, 8192)
 	setDefault(&o.WatchBytes, 16<<20)
+	setDefault(&o.GatherTime, 30*time.Millisecond)
 	setDefault(&o.PinnedViews, 64)
 	setDefault(&o.PinTime, 5*time.Minute)
 	if o.Logger == nil {
@@ -118,7 +122,7 @@ func New(options Options) *Cache {
 		budget:      newBudget(options.FormBytes, arena),
 		sweeper:     newSweeper(),
 		pins:        newPins(options.PinnedViews, options.PinTime, options.Clock),
-		dispatcher:  newDispatcher(options.WatchEvents, options.WatchBytes),
+		dispatcher:  newDispatcher(options.WatchEvents, options.WatchBytes, options.GatherTime),
 		collections: collections{byPrefix: map[string]*Collection{}},
 	}
 	c.dispatcher.start()

@@ -62,7 +62,7 @@ func (c *Cache) Attach(r Resource) *Collection {
 	}
 	collection := &Collection{
 		cache: c, resource: r, loading: make(chan struct{}, 1),
-		topics: topics{byScope: map[string]*topic{}},
+		topics: newTopics(r.Indexed),
 		window: window{events: c.options.WindowEvents, bytes: c.options.WindowBytes},
 	}
 	for _, field := range r.Indexed {

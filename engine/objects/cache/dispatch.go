@@ -1,15 +1,18 @@
 package cache
 
 import (
-	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // dispatcher hands events to watchers, on a goroutine of its own, so that the writer's work does not grow with their number.
+// Events for many watchers gather for a moment, those for few are handed out at once: RATIONALE.md, "Why do events for many
+// watchers gather?".
 type dispatcher struct {
 	watchEvents int
 	watchBytes  int64
+	gather      time.Duration // at most
 
 	// told is the revision up to which watchers have been handed everything.
 	told atomic.Int64
@@ -29,6 +32,7 @@ type dispatcher struct {
 
 	mu     sync.Mutex           // guards all topics of all collections, and the below; taken before a watcher's mu
 	active map[*topics]struct{} // those that have watchers
+	filled []*topic             // those that have a batch
 	ended  bool
 }
 
@@ -38,9 +42,9 @@ type delivery struct {
 	events     []*Event
 }
 
-func newDispatcher(watchEvents int, watchBytes int64) *dispatcher {
+func newDispatcher(watchEvents int, watchBytes int64, gather time.Duration) *dispatcher {
 	return &dispatcher{
-		watchEvents: watchEvents, watchBytes: watchBytes,
+		watchEvents: watchEvents, watchBytes: watchBytes, gather: gather,
 		wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 		active: map[*topics]struct{}{},
 	}
@@ -49,14 +53,19 @@ func newDispatcher(watchEvents int, watchBytes int64) *dispatcher {
 func (d *dispatcher) start() {
 	go func() {
 		defer close(d.stopped)
+		due := time.NewTimer(0)
+		defer due.Stop()
 		for {
 			select {
 			case <-d.wake:
-				d.deliver()
+			case <-due.C:
 			case <-d.closing:
-				d.deliver()
+				d.deliver(time.Time{})
 				d.endAll()
 				return
+			}
+			if wait := d.deliver(time.Now()); wait > 0 {
+				due.Reset(wait)
 			}
 		}
 	}()
@@ -87,32 +96,51 @@ func (d *dispatcher) advance(revision int64) {
 	}
 }
 
-// deliver hands out all that is queued, however many commits that is: the more is to do, the less each costs.
-func (d *dispatcher) deliver() {
+// deliver hands out all that is due, however many commits that is: the more is to do, the less each costs. It returns how long
+// to wait for what is not due yet, 0 if that is nothing. The zero time ends all waiting.
+func (d *dispatcher) deliver(now time.Time) (wait time.Duration) {
 	d.queueMu.Lock()
 	queue, revision := d.queue, d.revision
 	d.queue = nil
 	d.queueMu.Unlock()
+	for _, delivery := range queue {
+		delivery.collection.topics.prepare(delivery.events)
+	}
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var touched []*topic
 	for _, delivery := range queue {
-		for _, e := range delivery.events {
-			touched = delivery.collection.topics.route(delivery.collection.resource.Prefix, e, touched)
-		}
+		d.filled = delivery.collection.topics.route(delivery.collection.resource.Prefix, delivery.events, d.filled)
 	}
-	for _, t := range touched {
-		// Backwards, for the last one takes the place of one that is forgotten.
-		for i := len(t.watchers) - 1; i >= 0; i-- {
-			if w := t.watchers[i]; !w.offer(t.batch, t.weight, d.watchEvents, d.watchBytes) {
-				d.forget(w)
-				d.slow.Add(1)
+	waiting := d.filled[:0]
+	for _, t := range d.filled {
+		if !now.IsZero() && t.due.After(now) {
+			waiting = append(waiting, t)
+			revision = min(revision, t.batch[0].Revision-1)
+			if left := t.due.Sub(now); wait == 0 || left < wait {
+				wait = left
 			}
+			continue
 		}
-		t.batch, t.weight = nil, 0
+		t.due = now.Add(min(t.gatherTime(), d.gather))
+		d.handOut(t)
 	}
+	clear(d.filled[len(waiting):])
+	d.filled = waiting
 	d.told.Store(revision)
+	return wait
+}
+
+// handOut gives a topic's batch to its watchers. mu must be held.
+func (d *dispatcher) handOut(t *topic) {
+	// Backwards, for the last one takes the place of one that is forgotten.
+	for i := len(t.watchers) - 1; i >= 0; i-- {
+		if w := t.watchers[i]; !w.offer(t.batch, t.weight, d.watchEvents, d.watchBytes) {
+			d.forget(w)
+			d.slow.Add(1)
+		}
+	}
+	t.batch, t.weight = nil, 0
 }
 
 // endAll ends the watchers; each still delivers what it has been offered.
@@ -124,13 +152,13 @@ func (d *dispatcher) endAll() {
 	defer d.mu.Unlock()
 	d.ended = true
 	for topics := range d.active {
-		for _, topic := range topics.byScope {
+		for _, topic := range topics.byKey {
 			for _, w := range topic.watchers {
 				w.end(ErrClosed)
 				w.place = absent
 			}
 		}
-		clear(topics.byScope)
+		topics.clear()
 	}
 	clear(d.active)
 }
@@ -161,77 +189,7 @@ func (d *dispatcher) forget(w *Watcher) {
 	}
 	topics := &w.collection.topics
 	topics.leave(w)
-	if len(topics.byScope) == 0 {
+	if len(topics.byKey) == 0 {
 		delete(d.active, topics)
-	}
-}
-
-// topics is the watchers of one collection by what they want to see of it. dispatcher.mu guards it.
-type topics struct {
-	byScope map[string]*topic
-}
-
-// topic is the watchers of one scope.
-type topic struct {
-	watchers []*Watcher // in no order; each knows its place
-	// batch collects the scope's events during one delivery. Its watchers share it and never change it.
-	batch  []*Event
-	weight int64
-}
-
-// route adds an event to every topic it belongs to: that of everything, of each directory its key lies in, and of the key.
-func (t topics) route(prefix string, e *Event, touched []*topic) []*topic {
-	if len(t.byScope) == 0 {
-		return touched
-	}
-	key := e.Entry.key
-	touched = t.add("", e, touched)
-	for end := len(prefix); end < len(key); {
-		slash := strings.IndexByte(key[end:], '/')
-		if slash < 0 {
-			break
-		}
-		end += slash + 1
-		touched = t.add(key[:end], e, touched)
-	}
-	return t.add(key, e, touched)
-}
-
-func (t topics) add(scope string, e *Event, touched []*topic) []*topic {
-	topic := t.byScope[scope]
-	if topic == nil {
-		return touched
-	}
-	if topic.batch == nil {
-		touched = append(touched, topic)
-	}
-	topic.batch = append(topic.batch, e)
-	topic.weight += e.weight()
-	return touched
-}
-
-// absent is the place of a watcher in no topic.
-const absent = -1
-
-func (t topics) join(w *Watcher) {
-	of := t.byScope[w.scope]
-	if of == nil {
-		of = &topic{}
-		t.byScope[w.scope] = of
-	}
-	w.place = len(of.watchers)
-	of.watchers = append(of.watchers, w)
-}
-
-// leave takes a watcher out of its topic, where it must be.
-func (t topics) leave(w *Watcher) {
-	of := t.byScope[w.scope]
-	last := len(of.watchers) - 1
-	of.watchers[w.place] = of.watchers[last]
-	of.watchers[w.place].place = w.place
-	of.watchers[last] = nil
-	of.watchers, w.place = of.watchers[:last], absent
-	if last == 0 {
-		delete(t.byScope, w.scope)
 	}
 }

@@ -44,7 +44,7 @@ func (c *Cache) Stats() Stats {
 func (d *dispatcher) watchers(c *Collection) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, topic := range c.topics.byScope {
+	for _, topic := range c.topics.byKey {
 		n += len(topic.watchers)
 	}
 	return n

@@ -14,6 +14,10 @@ type WatchRequest struct {
 	// Scope is what of the collection: "" for all of it, else the prefix of its keys, which ends with a slash (a namespace), or
 	// one key.
 	Scope string
+	// Field and Value narrow it to events about objects that have the value in a selectable field, or had it before the event. They
+	// save the others' way to this watch where the field is indexed; where it is not, or the events are of the past, others come as
+	// well. No Field, no narrowing.
+	Field, Value string
 	// After is the last revision the caller has seen. 0 starts at the present view, which Watch returns. A revision that has not
 	// been written yet is allowed: the watch then starts with the first event beyond it.
 	After int64
@@ -28,9 +32,9 @@ func (q WatchRequest) covers(key string) bool {
 // the watcher and may be called from any, more than once.
 type Watcher struct {
 	collection *Collection
-	scope      string
+	key        topicKey
 	ready      chan struct{} // holds a token when there may be news
-	place      int           // among the watchers of its scope; dispatcher.mu guards it
+	place      int           // among the watchers of its topic; dispatcher.mu guards it
 
 	mu     sync.Mutex // guards all below
 	queue  [][]*Event
@@ -48,7 +52,7 @@ func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View,
 	if q.Scope == c.resource.Prefix {
 		q.Scope = ""
 	}
-	w := &Watcher{collection: c, scope: q.Scope, place: absent, ready: make(chan struct{}, 1)}
+	w := &Watcher{collection: c, key: c.topicKey(q), place: absent, ready: make(chan struct{}, 1)}
 	// What is delivered between joining and beginning may be older than where the watcher begins: Take leaves it out.
 	c.cache.dispatcher.join(w)
 	view, err := c.begin(ctx, w, q)
@@ -57,6 +61,14 @@ func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View,
 		return nil, View{}, fmt.Errorf("watch %s after revision %d: %w", cmp.Or(q.Scope, c.resource.Prefix), q.After, err)
 	}
 	return w, view, nil
+}
+
+// topicKey is what the dispatcher tells watchers apart by.
+func (c *Collection) topicKey(q WatchRequest) topicKey {
+	if q.Field == "" || !slices.Contains(c.resource.Indexed, q.Field) {
+		return topicKey{scope: q.Scope}
+	}
+	return topicKey{scope: q.Scope, field: q.Field, value: q.Value}
 }
 
 // begin says what the watcher has seen already, and gives it what happened between After and that.

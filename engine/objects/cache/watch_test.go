@@ -179,8 +179,8 @@ func TestWatchersThatFailToBeginAreForgotten(t *testing.T) {
 	}
 	w, _ := h.watch(t, WatchRequest{})
 	w.Close()
-	if n := h.watchers(); n != 0 || len(h.pods.topics.byScope) != 0 {
-		t.Errorf("%d watchers are left, topics %v", n, h.pods.topics.byScope)
+	if n := h.watchers(); n != 0 || len(h.pods.topics.byKey) != 0 {
+		t.Errorf("%d watchers are left, topics %v", n, h.pods.topics.byKey)
 	}
 }
 
