@@ -1,0 +1,143 @@
+package meter
+
+// code is machine-independent code under construction.
+type code []byte
+
+// with appends an instruction that has an index.
+func (c code) with(op byte, index uint32) code { return appendUint(append(c, op), index) }
+
+// number appends i32.const.
+func (c code) number(n int) code { return appendInt(append(c, opI32Const), int64(n)) }
+
+// take appends: global -= n.
+func (c code) take(global uint32, n int) code {
+	op := byte(opI32Sub)
+	if n < 0 {
+		op, n = opI32Add, -n
+	}
+	return append(c.with(opGlobalGet, global).number(n), op).with(opGlobalSet, global)
+}
+
+// pauseIfNegative appends: if the number on the operand stack is negative, call pause.
+func (c code) pauseIfNegative(pause uint32) code {
+	return append(append(c.number(0), opI32LtS, opIf, noResult).with(opCall, pause), opEnd)
+}
+
+// helpers are the indices of the functions put after a module's own, as the rewritten module counts.
+type helpers struct {
+	// refill is the host's: (stack) -> (fuel).
+	refill uint32
+	// pause asks the host for fuel: () -> ().
+	pause uint32
+	// weigh counts what is proportional to a length: (length) -> (length).
+	weigh uint32
+	// fill and copy are memory.fill and memory.copy in pieces.
+	fill, copy uint32
+}
+
+const (
+	// piece is how many bytes are filled or copied at once.
+	piece = 256 << 10
+	// pieceShift is how many bytes of them weigh one unit, as a power of two. Memory that is touched for the first time takes
+	// the system ten times as long as other memory.
+	pieceShift = 4
+	pageShift  = 16
+)
+
+// addHelpers decides on the helpers' indices and returns their types.
+func (m *module) addHelpers() (refill uint32, own []uint32) {
+	i32 := func(n int) []byte { return []byte{typeI32, typeI32, typeI32}[:n] }
+	next := uint32(len(m.functions)) + 1
+	m.helpers = helpers{refill: uint32(m.imported), pause: next, weigh: next + 1, fill: next + 2, copy: next + 3}
+	through := m.addType(signature{params: i32(1), results: i32(1)})
+	return through, []uint32{m.addType(signature{}), through, m.addType(signature{params: i32(3)}), m.addType(signature{params: i32(3)})}
+}
+
+// appendHelpers appends the helpers' code. Without a memory there is no code that fills or copies it, and none is valid.
+func (m *module) appendHelpers(out []byte) []byte {
+	fill, copying := code{0, opUnreachable, opEnd}, code{0, opUnreachable, opEnd}
+	if m.memory {
+		fill, copying = m.fillCode(), m.copyCode()
+	}
+	for _, helper := range []code{m.pauseCode(), m.weighCode(), fill, copying} {
+		out = appendBytes(out, helper)
+	}
+	return out
+}
+
+func (m *module) pauseCode() code {
+	c := code{0}.with(opGlobalGet, m.stack()).with(opCall, m.helpers.refill).with(opGlobalSet, m.fuel())
+	return append(c, opEnd)
+}
+
+// weighCode is: fuel -= length >> pieceShift; pause if there is none; length.
+func (m *module) weighCode() code {
+	c := code{0}.with(opGlobalGet, m.fuel()).with(opLocalGet, 0).number(pieceShift)
+	c = append(c, opI32ShrU, opI32Sub).with(opGlobalSet, m.fuel()).with(opGlobalGet, m.fuel())
+	return append(c.pauseIfNegative(m.helpers.pause).with(opLocalGet, 0), opEnd)
+}
+
+// The parameters of fill and copy.
+const (
+	paramTo     = 0
+	paramFrom   = 1 // the value, for fill
+	paramLength = 2
+)
+
+// fillCode does full pieces first, when all of the span lies in memory, and the rest in the end. A span that does not is left
+// to memory.fill whole, which then traps and fills nothing.
+func (m *module) fillCode() code {
+	c := code{0}.ifLong(opBlock).leaveUnlessInside(paramTo)
+	c = append(c, opLoop, noResult)
+	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).number(piece).memoryFill()
+	c = c.advance(paramTo, opI32Add).advance(paramLength, opI32Sub)
+	c = m.nextPiece(c)
+	c = append(c, opEnd, opEnd)
+	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength).with(opCall, m.helpers.weigh)
+	return append(c.memoryFill(), opEnd)
+}
+
+// copyCode is like fillCode. Pieces are taken from the end that is safe to begin with when the spans overlap.
+func (m *module) copyCode() code {
+	c := code{0}.ifLong(opBlock).leaveUnlessInside(paramTo).leaveUnlessInside(paramFrom)
+	c = append(c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom), opI32GtU, opIf, noResult)
+	c = append(c, opLoop, noResult).advance(paramLength, opI32Sub)
+	c = append(c.with(opLocalGet, paramTo).with(opLocalGet, paramLength), opI32Add)
+	c = append(c.with(opLocalGet, paramFrom).with(opLocalGet, paramLength), opI32Add)
+	c = m.nextPiece(c.number(piece).memoryCopy())
+	c = append(c, opEnd, opElse, opLoop, noResult)
+	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).number(piece).memoryCopy()
+	c = c.advance(paramTo, opI32Add).advance(paramFrom, opI32Add).advance(paramLength, opI32Sub)
+	c = append(m.nextPiece(c), opEnd, opEnd, opEnd)
+	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength).with(opCall, m.helpers.weigh)
+	return append(c.memoryCopy(), opEnd)
+}
+
+// ifLong opens a block that is left at once when the length is no more than one piece.
+func (c code) ifLong(block byte) code {
+	c = append(c, block, noResult).with(opLocalGet, paramLength).number(piece + 1)
+	return append(c, opI32LtU, opBrIf, 0)
+}
+
+// leaveUnlessInside leaves the block unless the span that begins at a parameter lies within memory.
+func (c code) leaveUnlessInside(param uint32) code {
+	c = append(c.with(opLocalGet, param), opI64ExtendU)
+	c = append(c.with(opLocalGet, paramLength), opI64ExtendU, opI64Add)
+	c = append(c, opMemorySize, 0, opI64ExtendU, opI64Const, pageShift, opI64Shl)
+	return append(c, opI64GtU, opBrIf, 0)
+}
+
+// advance changes a parameter by a piece.
+func (c code) advance(param uint32, op byte) code {
+	return append(c.with(opLocalGet, param).number(piece), op).with(opLocalSet, param)
+}
+
+// nextPiece counts a piece and turns the loop while more than one is left.
+func (m *module) nextPiece(c code) code {
+	c = append(c.number(piece).with(opCall, m.helpers.weigh), opDrop)
+	c = c.with(opLocalGet, paramLength).number(piece)
+	return append(c, opI32GtU, opBrIf, 0)
+}
+
+func (c code) memoryFill() code { return append(c, opExtended, extMemoryFill, 0) }
+func (c code) memoryCopy() code { return append(c, opExtended, extMemoryCopy, 0, 0) }
