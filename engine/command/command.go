@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -55,16 +56,17 @@ type Server interface {
 
 // command is one of gatehouse's commands.
 type command struct {
-	name    string
-	summary string // one line for the list of commands
-	details string // more of it, for the command's own help
-	// flags adds the command's flags to set, and returns what runs once they are parsed.
+	name      string   // one word or more: "certificate request"
+	arguments []string // what it takes besides flags, as help calls them; all are needed
+	summary   string   // one line for the list of commands
+	details   string   // more of it, for the command's own help
+	// flags adds the command's flags to set, and returns what runs once they and the arguments are in set.
 	flags func(p Program, set *pflag.FlagSet) func(ctx context.Context) error
 }
 
 // commands lists what gatehouse can do, in the order of help. `help` itself is Run's.
 func commands() []command {
-	return []command{serveCommand(), kubeconfigCommand(), configCommand(), versionCommand()}
+	return []command{serveCommand(), kubeconfigCommand(), certificateRequestCommand(), configCommand(), versionCommand()}
 }
 
 // usageError is a command line that cannot be understood.
@@ -90,32 +92,47 @@ func (p Program) dispatch(ctx context.Context) error {
 	if len(p.Args) == 0 {
 		return p.help(nil)
 	}
-	name, args := p.Args[0], p.Args[1:]
-	switch name {
+	args := p.Args
+	switch args[0] {
 	case "help", "--help", "-h":
-		return p.help(args)
+		return p.help(args[1:])
 	case "--version":
-		name = "version"
+		args = []string{"version"}
 	}
-	c, err := find(name)
+	c, rest, err := find(args)
 	if err != nil {
 		return err
 	}
-	return p.run(ctx, c, args)
+	return p.run(ctx, c, rest)
 }
 
-func find(name string) (command, error) {
+// find returns the command whose name args begin with, and the args after it.
+func find(args []string) (command, []string, error) {
 	var names []string
 	for _, c := range commands() {
-		if c.name == name {
-			return c, nil
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return c, args[len(words):], nil
 		}
 		names = append(names, c.name)
 	}
-	if nearest := config.Nearest(name, names); nearest != "" {
-		return command{}, usageError{fmt.Errorf("unknown command %q; did you mean %s?", name, nearest)}
+	return command{}, nil, usageError{unknownCommand(args, names)}
+}
+
+func unknownCommand(args, names []string) error {
+	typed := args[0]
+	if len(args) > 1 && slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, typed+" ") }) {
+		typed += " " + args[1]
 	}
-	return command{}, usageError{fmt.Errorf("unknown command %q; `gatehouse help` lists those there are", name)}
+	if nearest := config.Nearest(typed, names); nearest != "" {
+		return fmt.Errorf("unknown command %q; did you mean %s?", typed, nearest)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, args[0]+" ") {
+			return fmt.Errorf("unknown command %q; there is `gatehouse %s`", typed, name)
+		}
+	}
+	return fmt.Errorf("unknown command %q; `gatehouse help` lists those there are", typed)
 }
 
 func (p Program) run(ctx context.Context, c command, args []string) error {
@@ -126,11 +143,27 @@ func (p Program) run(ctx context.Context, c command, args []string) error {
 		return p.help([]string{c.name})
 	case err != nil:
 		return usageError{fmt.Errorf("%w%s", err, flagHint(set, err, c.name))}
-	case set.NArg() > 0:
-		return usageError{fmt.Errorf("%s takes no arguments, but there is %q; flags start with --, see `gatehouse help %s`",
-			c.name, set.Arg(0), c.name)}
+	}
+	if err := c.checkArguments(set.Args()); err != nil {
+		return err
 	}
 	return run(ctx)
+}
+
+// checkArguments makes sure that there are as many as the command takes.
+func (c command) checkArguments(args []string) error {
+	wanted := strings.Join(c.arguments, " ")
+	switch surplus := len(args) - len(c.arguments); {
+	case surplus > 0 && wanted == "":
+		return usageError{fmt.Errorf("%s takes no arguments, but there is %q; flags start with --, see `gatehouse help %s`",
+			c.name, args[0], c.name)}
+	case surplus > 0:
+		return usageError{fmt.Errorf("%s takes %s, but there is %q besides; flags start with --, see `gatehouse help %s`",
+			c.name, wanted, args[len(c.arguments)], c.name)}
+	case surplus < 0:
+		return usageError{fmt.Errorf("%s takes %s; see `gatehouse help %s`", c.name, wanted, c.name)}
+	}
+	return nil
 }
 
 func newFlagSet(c command) *pflag.FlagSet {
@@ -156,13 +189,13 @@ func flagHint(set *pflag.FlagSet, err error, name string) string {
 // help prints the list of commands or, given the name of one, its flags.
 func (p Program) help(args []string) error {
 	if len(args) > 0 {
-		return p.helpWith(args[0])
+		return p.helpWith(strings.Join(args, " "))
 	}
 	var text strings.Builder
 	text.WriteString("gatehouse is a Kubernetes API server in one binary, with WebAssembly at its gates.\n\nCommands:\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(table, "  %s\t%s\n", c.name, c.summary)
+		fmt.Fprintf(table, "  %s\t%s\n", strings.Join(append([]string{c.name}, c.arguments...), " "), c.summary)
 	}
 	fmt.Fprintf(table, "  %s\t%s\n", "help COMMAND", "explain a command and its flags")
 	if err := table.Flush(); err != nil {
@@ -174,13 +207,14 @@ func (p Program) help(args []string) error {
 }
 
 func (p Program) helpWith(name string) error {
-	c, err := find(name)
+	c, _, err := find(strings.Fields(name))
 	if err != nil {
 		return err
 	}
 	set := newFlagSet(c)
 	c.flags(p, set)
-	text := fmt.Sprintf("gatehouse %s: %s\n\n%s", c.name, c.summary, c.details)
+	usage := strings.Join(append([]string{c.name}, c.arguments...), " ")
+	text := fmt.Sprintf("gatehouse %s: %s\n\n%s", usage, c.summary, c.details)
 	if set.HasFlags() {
 		text += "\nFlags:\n" + set.FlagUsagesWrapped(helpWidth)
 	}

@@ -52,6 +52,8 @@ func TestCommandLinesThatCannotBeUnderstoodExitWithTwo(t *testing.T) {
 		"a flag of another command":            {[]string{"kubeconfig", "--log-level", "info"}, "unknown flag: --log-level"},
 		"a flag without its value":             {[]string{"serve", "--listen"}, "flag needs an argument: --listen; see `gatehouse help serve`"},
 		"an argument":                          {[]string{"serve", "now"}, "serve takes no arguments, but there is \"now\""},
+		"half a command":                       {[]string{"certificate"}, "unknown command \"certificate\"; there is `gatehouse certificate request`"},
+		"half a command and a mistake":         {[]string{"certificate", "reqest", "a"}, "unknown command \"certificate reqest\"; did you mean certificate request?"},
 		"help for an unknown command":          {[]string{"help", "versoin"}, "did you mean version?"},
 		"a flag that glog would have":          {[]string{"serve", "--logtostderr"}, "unknown flag: --logtostderr"},
 	} {
@@ -78,13 +80,14 @@ func TestHelpNamesEveryCommandAndFlag(t *testing.T) {
 		overview := gatehouse(t, args...)
 		overview.want(t, exitOK, "gatehouse serve\n", "")
 		for _, c := range commands() {
-			overview.want(t, exitOK, "  "+c.name+" ", "")
+			overview.want(t, exitOK, "  "+strings.Join(append([]string{c.name}, c.arguments...), " ")+" ", "")
 			overview.want(t, exitOK, c.summary+"\n", "")
 		}
 	}
 	for _, c := range commands() {
-		byName, byFlag := gatehouse(t, "help", c.name), gatehouse(t, c.name, "--help")
-		byName.want(t, exitOK, "gatehouse "+c.name+": "+c.summary+"\n", "")
+		words := strings.Fields(c.name)
+		byName, byFlag := gatehouse(t, append([]string{"help"}, words...)...), gatehouse(t, append(words, "--help")...)
+		byName.want(t, exitOK, "gatehouse "+strings.Join(append(words, c.arguments...), " ")+": "+c.summary+"\n", "")
 		if byName != byFlag {
 			t.Errorf("help %s differs from %s --help", c.name, c.name)
 		}
