@@ -12,13 +12,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/kubernetes/pkg/cluster/ports"
 	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
-	"k8s.io/kubernetes/pkg/serviceaccount"
 	netutils "k8s.io/utils/net"
 
 	gates "gatehouse/engine/admission"
@@ -29,6 +27,7 @@ import (
 	"gatehouse/engine/authz"
 	"gatehouse/engine/catalog"
 	"gatehouse/engine/controllers"
+	"gatehouse/engine/files"
 	"gatehouse/engine/health"
 	"gatehouse/engine/loopback"
 	"gatehouse/engine/objects"
@@ -65,11 +64,11 @@ type parts struct {
 	loopback  *loopback.Transport
 	client    kubernetes.Interface
 	informers *informers.Factory
+	files     *files.Set
 
-	audiences     authenticator.Audiences
-	tokenKeys     serviceaccount.PublicKeysGetter
-	authenticator authenticator.Request
-	authorizer    authz.Chain
+	identities    identities
+	authenticator *authn.Chain
+	authorizer    *authz.Chain
 	catalog       *catalog.Catalog
 	plugins       *plugins.Set
 	admission     admission.Interface
@@ -84,6 +83,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	}{
 		{"open the database", s.openStore},
 		{"connect the server to itself", s.connectLoopback},
+		{"follow the configured files", s.followFiles},
 		{"set up authorization", s.buildAuthz},
 		{"set up authentication", s.buildAuthn},
 		{"load the plugins", s.openPlugins},
@@ -125,34 +125,33 @@ func (s *Server) connectLoopback(context.Context) (err error) {
 	return nil
 }
 
-func (s *Server) buildAuthz(context.Context) (err error) {
-	s.parts.authorizer, err = authz.New(health.Paths())
-	return err
+func (s *Server) followFiles(context.Context) error {
+	s.parts.files = files.NewSet(s.logger.With("part", "files"))
+	return nil
 }
 
-func (s *Server) buildAuthn(context.Context) error {
-	issuer := s.config.ServiceAccounts.Issuer
-	var err error
-	if s.parts.tokenKeys, err = serviceaccount.StaticPublicKeysGetter(s.pki.ServiceAccountPublicKeys()); err != nil {
-		return fmt.Errorf("read the service account keys: %w", err)
-	}
-	s.parts.audiences = authenticator.Audiences{issuer}
-	s.parts.authenticator, err = authn.New(authn.Config{
-		ClientCAs:             s.pki.ClientCAs,
-		ServiceAccountIssuers: []string{issuer},
-		ServiceAccountKeys:    s.parts.tokenKeys,
-		ServiceAccounts:       authn.BoundObjects{Client: s.parts.client},
-		Audiences:             s.parts.audiences,
-		AnonymousPaths:        health.Paths(),
+func (s *Server) buildAuthz(context.Context) (err error) {
+	config := s.config.Authorization
+	s.parts.authorizer, err = authz.New(authz.Options{
+		Members:           config.Order,
+		ConfigurationFile: config.ConfigFile,
+		PolicyFile:        config.PolicyFile,
+		Webhook: authz.Webhook{
+			ConfigFile:      config.Webhook.ConfigFile,
+			Version:         config.Webhook.Version,
+			AuthorizedTTL:   config.Webhook.AuthorizedTTL,
+			UnauthorizedTTL: config.Webhook.UnauthorizedTTL,
+			Timeout:         config.Webhook.Timeout,
+			FailurePolicy:   config.Webhook.FailurePolicy,
+		},
+		OpenPaths: health.Paths(),
+		Informers: s.parts.informers,
+		Files:     s.parts.files,
 	})
 	return err
 }
 
-func (s *Server) buildCatalog(context.Context) error {
-	tokens, err := serviceaccount.JWTTokenGenerator(s.config.ServiceAccounts.Issuer, s.pki.ServiceAccountSigner())
-	if err != nil {
-		return fmt.Errorf("read the service account signing key: %w", err)
-	}
+func (s *Server) buildCatalog(context.Context) (err error) {
 	primary, secondary := s.serviceCIDRs()
 	s.parts.catalog, err = catalog.New(catalog.Config{
 		Decorator:            s.parts.stores.Decorate,
@@ -161,8 +160,8 @@ func (s *Server) buildCatalog(context.Context) error {
 		Authenticator:        s.parts.authenticator,
 		Authorizer:           s.parts.authorizer,
 		RuleResolver:         s.parts.authorizer,
-		Audiences:            s.parts.audiences,
-		ServiceAccountIssuer: tokens,
+		Audiences:            s.parts.identities.audiences,
+		ServiceAccountIssuer: s.parts.identities.keys,
 		ServiceCIDR:          primary,
 		SecondaryServiceCIDR: secondary,
 		NodePorts:            s.config.Services.NodePorts,
@@ -297,6 +296,10 @@ func (p *parts) close() error {
 	if p.informers != nil {
 		p.informers.Shutdown()
 		p.informers = nil
+	}
+	if p.files != nil {
+		p.files.Close()
+		p.files = nil
 	}
 	if p.plugins != nil {
 		p.plugins.Close()

@@ -47,7 +47,7 @@ func (s *Server) newEndpoints(port int, loops *controllers.Loops) (http.Handler,
 		},
 		Draining: s.notReady,
 	})
-	counted, err := newMetrics(&s.parts.reads, s.parts.cache)
+	counted, err := newMetrics(&s.parts.reads, s.parts.cache, s.parts.authenticator, s.parts.authorizer)
 	if err != nil {
 		return nil, fmt.Errorf("set up metrics: %w", err)
 	}
@@ -55,7 +55,7 @@ func (s *Server) newEndpoints(port int, loops *controllers.Loops) (http.Handler,
 	info := discovery.Version(version.Info())
 	paths.Handle("/version", info)
 	paths.HandlePrefix("/version/", onlyItself(info, http.HandlerFunc(api.NotFound)))
-	issuer, err := newIssuerDocuments(s.config.ServiceAccounts.Issuer, s.address(port), s.parts.tokenKeys)
+	issuer, err := newIssuerDocuments(s.config.ServiceAccounts.Issuer, s.address(port), s.parts.identities.keys)
 	if err != nil {
 		return nil, err
 	}

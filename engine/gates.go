@@ -2,18 +2,26 @@ package engine
 
 import (
 	"context"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	serverfilters "k8s.io/apiserver/pkg/server/filters"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+
+	"gatehouse/engine/authn"
+	"gatehouse/engine/authz"
 )
 
 // gate is one step on a request's way: it answers, or hands on to the next.
@@ -87,10 +95,42 @@ func deadline(timeout time.Duration) gate {
 	}
 }
 
-func authenticate(members authenticator.Request, audiences authenticator.Audiences) gate {
-	return func(next http.Handler) http.Handler {
-		return filters.WithAuthentication(next, members, filters.Unauthorized(legacyscheme.Codecs), audiences, nil)
+// authenticate asks members who it is. A source of too many wrong credentials has to wait before more of them are looked at.
+func authenticate(members *authn.Chain, audiences authenticator.Audiences, headers authn.RequestHeaders) gate {
+	refuse := filters.Unauthorized(legacyscheme.Codecs)
+	if members.TakesPasswords() {
+		refuse = challenge(refuse)
 	}
+	return func(next http.Handler) http.Handler {
+		gate := filters.WithAuthentication(next, members, refuse, audiences, headers.Config())
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if wait := members.Wait(r); wait > 0 {
+				tooManyAttempts(w, r, wait)
+				return
+			}
+			gate.ServeHTTP(w, r)
+		})
+	}
+}
+
+// challenge has browsers ask for a user and password, as kube-apiserver did when it took them.
+func challenge(refuse http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="kubernetes-master"`)
+		refuse.ServeHTTP(w, r)
+	})
+}
+
+// tooManyAttempts answers 429, and says when to come again.
+func tooManyAttempts(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	seconds := int(math.Ceil(wait.Seconds()))
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	var version schema.GroupVersion
+	if info, ok := request.RequestInfoFrom(r.Context()); ok {
+		version = schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}
+	}
+	err := apierrors.NewTooManyRequests("too many wrong credentials came from this address, please try again later", seconds)
+	responsewriters.ErrorNegotiated(err, legacyscheme.Codecs, version, w, r)
 }
 
 // asServer is the gate that the server's own requests pass instead of authenticate: there is no way to it from outside.
@@ -116,8 +156,8 @@ func limitInFlight(reads, writes int) gate {
 	}
 }
 
-func authorize(members authorizer.UnconditionalAuthorizer) gate {
+func authorize(members *authz.Chain) gate {
 	return func(next http.Handler) http.Handler {
-		return filters.WithAuthorization(next, members, legacyscheme.Codecs)
+		return filters.WithAuthorization(next, members.Audited(), legacyscheme.Codecs)
 	}
 }

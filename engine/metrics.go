@@ -8,14 +8,18 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"gatehouse/engine/api/read"
+	"gatehouse/engine/authn"
+	"gatehouse/engine/authz"
 	"gatehouse/engine/objects/cache"
 )
 
 // newMetrics serves what upstream's parts count, for all servers of the process together, and what this server counts.
-func newMetrics(reads *read.Counts, cache *cache.Cache) (http.Handler, error) {
+func newMetrics(reads *read.Counts, cache *cache.Cache, identities *authn.Chain, decisions *authz.Chain) (http.Handler, error) {
 	own := prometheus.NewRegistry()
-	if err := own.Register(readMetrics{reads, cache}); err != nil {
-		return nil, err
+	for _, collector := range []prometheus.Collector{readMetrics{reads, cache}, identities.Metrics(), decisionMetrics{decisions}} {
+		if err := own.Register(collector); err != nil {
+			return nil, err
+		}
 	}
 	return promhttp.HandlerFor(prometheus.Gatherers{legacyregistry.DefaultGatherer, own}, promhttp.HandlerOpts{}), nil
 }
