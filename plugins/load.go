@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"gatehouse/plugins/meter"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -34,7 +35,7 @@ const (
 // source is what a plugin's files held when they were read.
 type source struct {
 	wasm []byte
-	// digest identifies the module's bytes, revision these and the manifest's.
+	// digest identifies the module's bytes and the way they are compiled, revision these and the manifest's.
 	digest, revision string
 	manifest         *manifest
 }
@@ -185,7 +186,8 @@ func readSource(dir, name string) (source, error) {
 	revision := sha256.New()
 	revision.Write(digest[:])
 	revision.Write(raw)
-	src.digest = hex.EncodeToString(digest[:16])
+	compiled := sha256.Sum256(append(digest[:], meter.Version...))
+	src.digest = hex.EncodeToString(compiled[:16])
 	src.revision = hex.EncodeToString(revision.Sum(nil)[:6])
 	return src, nil
 }

@@ -36,7 +36,7 @@ type state struct {
 	module   *sandbox.Module
 	revision string
 	since    time.Time
-	// digest identifies the bytes of the module that serves, or that was refused; "" when none could be read.
+	// digest identifies the compiled code of the module that serves, or that was refused; "" when none could be read.
 	digest string
 	// fault is why the newest files do not serve; nil when they do, or are still being loaded.
 	fault error

@@ -66,7 +66,9 @@ func (m *module) surveyFunction(body *reader, function int, locals *int) shape {
 		m.checkIndices(&i, body, depth, params+*locals)
 		s.weight += i.weight()
 	}
-	body.end()
+	if body.more() {
+		body.fail("has instructions after its end")
+	}
 	s.frame = frameSize(params+*locals, len(body.data)-s.locals)
 	return s
 }

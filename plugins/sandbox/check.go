@@ -6,6 +6,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"gatehouse/plugins/meter"
 )
 
 // check says whether a compiled module keeps the ABI, and which roles it plays.
@@ -78,7 +80,7 @@ func checkFunction(exports map[string]api.FunctionDefinition, name string, want 
 func checkModules(code wazero.CompiledModule) error {
 	for _, f := range code.ImportedFunctions() {
 		module, name, _ := f.Import()
-		if module != wasiModule && module != hostModule {
+		if module != wasiModule && module != hostModule && module != meter.ImportModule {
 			return faultf(Rejected, "imports the function %s.%s, only %s and %s are provided", module, name, hostModule, wasiModule)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero/sys"
+
+	"gatehouse/plugins/meter"
 )
 
 // ErrClosed answers a call on a module that is being closed. The call never reached a guest: it may be made again on
@@ -58,7 +60,7 @@ func Garbledf(format string, args ...any) error {
 // runFault tells why a guest's function did not return. ctx is the one the function ran under, limit the time it had.
 func runFault(ctx context.Context, err error, doing string, limit fmt.Stringer) *Fault {
 	// The guest's clock decides, not the form of the error: a host function interrupted by the deadline panics its own.
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(err, meter.ErrOverdue) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return faultf(Overdue, "%s: deadline of %s exceeded", doing, limit)
 	}
 	var fault *Fault

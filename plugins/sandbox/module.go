@@ -12,6 +12,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"gatehouse/plugins/meter"
 )
 
 // Operation is something a guest may ask of the host by name through host_call. ctx carries the guest's deadline and the
@@ -47,16 +49,16 @@ type Module struct {
 // rejects its settings is found out now. The error is a *Fault when the module is to blame. Cancelling ctx gives up.
 func Load(ctx context.Context, wasm []byte, options Options) (*Module, error) {
 	options.Limits = options.Limits.Or(DefaultLimits())
-	safe, err := rewrite(wasm)
+	metered, err := meter.Rewrite(wasm)
 	if err != nil {
-		return nil, err
+		return nil, faultf(Rejected, "%v", err)
 	}
-	m, err := compile(ctx, safe, options)
+	m, err := compile(ctx, metered, options)
 	if err != nil && options.CacheDir != "" && ctx.Err() == nil {
 		// A damaged entry or a full disk must not take a good plugin down: what compiles without the cache is good.
 		withCache := err
 		options.CacheDir = ""
-		if m, err = compile(ctx, safe, options); err == nil {
+		if m, err = compile(ctx, metered, options); err == nil {
 			options.Logger.Warn("compiled without the cache, each start will be slow: empty the cache directory "+
 				"and check that its disk has room", "cause", firstLine(withCache))
 		}
@@ -90,7 +92,6 @@ func (m *Module) build(ctx context.Context, wasm []byte) (err error) {
 	}()
 	config := wazero.NewRuntimeConfig().
 		WithMemoryLimitPages(m.options.Limits.pages()).
-		WithCloseOnContextDone(true). // with rewrite, what keeps the deadline
 		WithDebugInfoEnabled(false)
 	if m.options.CacheDir != "" {
 		if m.cache, err = wazero.NewCompilationCacheWithDir(m.options.CacheDir); err != nil {
@@ -115,6 +116,9 @@ func (m *Module) build(ctx context.Context, wasm []byte) (err error) {
 
 // link provides the modules that the guest imports, and only those: most of what WASI costs is its host module.
 func (m *Module) link(ctx context.Context) error {
+	if err := meter.Provide(ctx, m.runtime); err != nil {
+		return err
+	}
 	if imports(m.code, wasiModule) {
 		if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
 			return fmt.Errorf("provide %s: %w", wasiModule, err)
@@ -174,10 +178,21 @@ func (m *Module) Call(ctx context.Context, role Role, request Request, accept fu
 	} else {
 		m.pool.put(in)
 	}
-	if ctx.Err() != nil && (err == nil || fault != nil && fault.Kind == Overdue) {
-		return context.Cause(ctx) // the request ran out of time, not the guest
+	if err == nil || fault != nil && fault.Kind == Overdue {
+		if ended := ended(ctx); ended != nil {
+			return ended // the request ran out of time, not the guest
+		}
 	}
 	return err
+}
+
+// ended says why ctx has ended, or nil while it has not. It goes by the clock: the guest was stopped by it too, and the
+// context's own timer may be late.
+func ended(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return context.Cause(ctx)
 }
 
 // acquire takes a free instance, or makes one.
