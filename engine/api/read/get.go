@@ -30,7 +30,7 @@ func (r *Reader) get(w http.ResponseWriter, req *http.Request, info *request.Req
 	}
 	ctx := req.Context()
 	key, err := r.Resource.key(request.WithNamespace(ctx, info.Namespace), info.Name)
-	if err != nil {
+	if err != nil || !r.Resource.holds(key, false) {
 		return nil, Refused
 	}
 	view, err := r.Collection.View(ctx)

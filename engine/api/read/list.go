@@ -41,7 +41,11 @@ func (r *Reader) list(
 	if reason != reasonNone {
 		return nil, reason
 	}
-	page := listing{selection: r.selects(req.Context(), info, options)}
+	selected, ok := r.selects(req.Context(), info, options)
+	if !ok {
+		return nil, Refused
+	}
+	page := listing{selection: selected}
 	if reason := page.open(req.Context(), r.Collection); reason != reasonNone {
 		return nil, reason
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -61,7 +62,7 @@ func (r *Reader) printOne(ctx context.Context, about subject) (printed, error) {
 }
 
 func (r *Reader) printNow(ctx context.Context, about subject) (printed, error) {
-	object, err := about.Object()
+	object, err := r.decodePrinted(about)
 	if err != nil {
 		return printed{}, err
 	}
@@ -123,14 +124,39 @@ func (r *Reader) printList(ctx context.Context, entries []*cache.Entry, listMeta
 	return table, nil
 }
 
-// decodeList makes a list as upstream's registry would return it.
+// decodePrinted decodes what printers look at, and leaves out of it what is known to be of no interest to them.
+func (r *Reader) decodePrinted(about subject) (runtime.Object, error) {
+	version := r.object.version
+	if _, cached := about.(*cache.Entry); !cached || version.Decode == nil {
+		return about.Object() // what is in no cache was never encoded, and would come back with defaults
+	}
+	whole, err := about.Form(version, cache.Protobuf)
+	if err != nil {
+		return nil, err
+	}
+	scratch := r.buffers.frames.Get().(*[]byte)
+	defer func() {
+		*scratch = (*scratch)[:0]
+		r.buffers.frames.Put(scratch)
+	}()
+	// What is left of it comes behind the whole, where there is room.
+	size := whole.Len()
+	*scratch = whole.AppendTo(slices.Grow(*scratch, 2*size))
+	left, err := r.unprinted.apply((*scratch)[size:], *scratch)
+	if err != nil {
+		return nil, fmt.Errorf("leave out what is not printed: %w", err)
+	}
+	return version.Decode(cache.NewForm(left))
+}
+
+// decodeList makes a list as upstream's registry would return it, but for what is not printed.
 func (r *Reader) decodeList(ctx context.Context, entries []*cache.Entry, listMeta *metav1.ListMeta) (runtime.Object, error) {
 	objects := make([]runtime.Object, len(entries))
 	for i, entry := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		object, err := entry.Object()
+		object, err := r.decodePrinted(entry)
 		if err != nil {
 			return nil, err
 		}

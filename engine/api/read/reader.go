@@ -80,6 +80,8 @@ type Reader struct {
 	metadata map[schema.GroupVersion]*shape
 	// tables by the version of meta.k8s.io, too: what is around a table.
 	tables map[schema.GroupVersion]envelope
+	// unprinted is what need not be decoded of objects, in the served version, to print them.
+	unprinted trimming
 	// status is around the Status that ends a failed watch.
 	status   envelope
 	encoders encoders
@@ -91,6 +93,7 @@ type Reader struct {
 func New(config Config) (*Reader, error) {
 	r := &Reader{
 		Config: config, metadata: map[schema.GroupVersion]*shape{}, tables: map[schema.GroupVersion]envelope{}, buffers: newBuffers(),
+		unprinted: unprinted(config.Scope.Kind),
 	}
 	if r.Counts == nil {
 		r.Counts = &Counts{}

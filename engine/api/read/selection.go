@@ -27,8 +27,8 @@ type selection struct {
 }
 
 // selects finds the selection as upstream's registry does (ListPredicate and WatchPredicate of genericregistry.Store): a
-// field selector may narrow it to one namespace or one object.
-func (r *Reader) selects(ctx context.Context, info *request.RequestInfo, options *metainternalversion.ListOptions) selection {
+// field selector may narrow it to one namespace or one object. ok is false if the storage would refuse the key.
+func (r *Reader) selects(ctx context.Context, info *request.RequestInfo, options *metainternalversion.ListOptions) (s selection, ok bool) {
 	label, field := labels.Everything(), fields.Everything()
 	if options.LabelSelector != nil {
 		label = options.LabelSelector
@@ -40,11 +40,11 @@ func (r *Reader) selects(ctx context.Context, info *request.RequestInfo, options
 		Label:               label,
 		Field:               field,
 		GetAttrs:            r.Resource.Attributes,
-		Limit:               options.Limit,
+		Limit:               limit(options),
 		Continue:            options.Continue,
 		AllowWatchBookmarks: options.AllowWatchBookmarks,
 	}
-	s := selection{
+	s = selection{
 		options: apistorage.ListOptions{
 			ResourceVersion:      options.ResourceVersion,
 			ResourceVersionMatch: options.ResourceVersionMatch,
@@ -63,11 +63,26 @@ func (r *Reader) selects(ctx context.Context, info *request.RequestInfo, options
 		if key, err := r.Resource.key(ctx, name); err == nil {
 			s.options.Recursive = false
 			s.key = key
-			return s
+			return s, r.Resource.holds(key, false)
 		}
 	}
 	s.key = r.Resource.root(ctx) + "/"
-	return s
+	return s, r.Resource.holds(s.key, true)
+}
+
+// limit is how many objects a page may have, 0 for any number. kube-apiserver's cache ignores the limit of those who take the
+// state of any revision, and so they get all of it.
+func limit(options *metainternalversion.ListOptions) int64 {
+	if options.ResourceVersion == "0" {
+		return 0
+	}
+	return options.Limit
+}
+
+// holds is the check that every store makes of the keys it is asked for: a namespace of ".." leads nowhere.
+func (r *Resource) holds(key string, recursive bool) bool {
+	_, err := apistorage.PrepareKey(r.Prefix, key, recursive)
+	return err == nil
 }
 
 // key is where an object is stored, if its name can be one.

@@ -27,7 +27,10 @@ func (r *Reader) watch(
 	if rep.yaml {
 		return nil, Refused // YAML is no stream
 	}
-	selected := r.selects(req.Context(), info, options)
+	selected, ok := r.selects(req.Context(), info, options)
+	if !ok {
+		return nil, Refused
+	}
 	start, err := startOf(&selected.options)
 	if err != nil {
 		return nil, Refused
