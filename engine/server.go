@@ -68,7 +68,7 @@ func (s *Server) handler(endpoints http.Handler) http.Handler {
 		limitBodies(s.config.Requests.Timeout),
 		deadline(s.config.Requests.Timeout),
 		filters.WithWarningRecorder,
-		authenticate(s.parts.authenticator, s.parts.audiences), // who are you?
+		authenticate(s.parts.authenticator, s.parts.identities.audiences, s.parts.identities.headers), // who are you?
 		impersonate(s.parts.authorizer),
 		limitInFlight(s.config.Requests.MaxInFlight, s.config.Requests.MaxMutatingInFlight),
 		authorize(s.parts.authorizer), // what may you do?
@@ -138,7 +138,7 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 	protocols.SetHTTP2(true)
 	return &http.Server{
 		Handler:           handler,
-		TLSConfig:         s.pki.TLSConfig(),
+		TLSConfig:         s.tlsConfig(),
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

@@ -1,69 +1,108 @@
-// Package authn is the first gate: who is asking? It is a chain of upstream's authenticators; the first success wins, and
-// what nobody vouches for is refused with 401. Nothing is anonymous but the health endpoints.
+// Package authn is the first gate: who is asking? It is a chain of members, most of them upstream's authenticators; they are
+// asked in the order that the configuration gives, the first success wins, and what nobody vouches for is refused with 401.
+// Nothing is anonymous but what is said to be.
+//
+// A member looks at a whole request (a certificate, a user and password, a proxy's headers), or at a bearer token. This
+// package has both: see Member and the functions that make one. Each keeps up with the files it reads.
 package authn
 
 import (
-	"crypto/x509"
-	"fmt"
+	"net/http"
+	"slices"
+	"time"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
-	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
-	"k8s.io/apiserver/pkg/authentication/request/union"
-	"k8s.io/apiserver/pkg/authentication/request/websocket"
-	x509request "k8s.io/apiserver/pkg/authentication/request/x509"
-	"k8s.io/kubernetes/pkg/serviceaccount"
 	"k8s.io/utils/clock"
+
+	"gatehouse/engine/authn/throttle"
 )
 
-// Config names the sources of identities.
+// tokenMemory is for how long a token that let somebody in does so again without being looked at, kube-apiserver's
+// --token-success-cache-ttl. It is how late the end of what a token is bound to may be noticed.
+const tokenMemory = 10 * time.Second
+
+// Member is one way to be let in. The zero value lets nobody in.
+type Member struct {
+	// Name is what the configuration, audit events and metrics call it.
+	Name string
+
+	// Either request or token is set.
+	request authenticator.Request
+	token   authenticator.Token
+	// guessable is true of a request that says who it is by something that can be guessed; tokens always can.
+	guessable bool
+	// certificate is true if the client's certificate alone decides.
+	certificate bool
+	// onChange has forget called whenever the member may not let in any more whom it did.
+	onChange func(forget func())
+}
+
+// Config says what a chain is made of.
 type Config struct {
-	// ClientCAs vouch for client certificates. It is asked at each request: another pool makes all be verified anew.
-	ClientCAs func() *x509.CertPool
-	// ServiceAccountIssuers are the iss claims accepted in service account tokens, ServiceAccountKeys verify them.
-	ServiceAccountIssuers []string
-	ServiceAccountKeys    serviceaccount.PublicKeysGetter
-	// ServiceAccounts looks up what a token is bound to: tokens of deleted objects are refused.
-	ServiceAccounts serviceaccount.ServiceAccountTokenGetter
-	// Audiences are those a token must be meant for when the request names none.
-	Audiences authenticator.Audiences
-	// AnonymousPaths may be read without any credentials.
-	AnonymousPaths []string
+	// Members are asked in this order.
+	Members []Member
+	// Anonymous says for which paths nobody needs to be asked. Credentials that are wrong are refused there as well.
+	Anonymous apiserver.AnonymousAuthConfig
+	// Limiter makes those wait who fail too often. Nil means that nobody has to.
+	Limiter *throttle.Limiter
+	// Clock tells the time. Nil means the real one.
+	Clock clock.Clock
 }
 
-// New builds the chain: client certificate, service account token, anonymous for AnonymousPaths.
-func New(config Config) (authenticator.Request, error) {
-	if config.ClientCAs == nil {
-		return nil, fmt.Errorf("authentication: no client CAs are configured")
-	}
-	tokens := serviceaccount.JWTTokenAuthenticator(config.ServiceAccountIssuers, config.ServiceAccountKeys, config.Audiences,
-		serviceaccount.NewValidator(config.ServiceAccounts))
-	identified := group.NewAuthenticatedGroupAdder(union.New(
-		newCertificates(config.ClientCAs, clock.RealClock{}),
-		bearertoken.New(tokens),
-		websocket.NewProtocolAuthenticator(tokens),
-	))
-	if len(config.AnonymousPaths) == 0 {
-		return identified, nil
-	}
-	conditions := make([]apiserver.AnonymousAuthCondition, len(config.AnonymousPaths))
-	for i, path := range config.AnonymousPaths {
-		conditions[i].Path = path
-	}
-	return union.NewFailOnError(identified, anonymous.NewAuthenticator(conditions)), nil
+// Chain is the gate. It is safe for concurrent use.
+type Chain struct {
+	steps      []step
+	identified authenticator.Request
+	// anonymous is nil if nobody is.
+	anonymous authenticator.Request
+	limiter   *throttle.Limiter
+	counts    counts
 }
 
-// verifyOptions are upstream's for client certificates: the pool, and usage ClientAuth.
-func verifyOptions(pool func() *x509.CertPool) x509request.VerifyOptionFunc {
-	return func() (x509.VerifyOptions, bool) {
-		roots := pool()
-		if roots == nil {
-			return x509.VerifyOptions{}, false
+var _ authenticator.Request = (*Chain)(nil)
+
+// step is a member that looks at requests, or several in a row that look at tokens.
+type step struct {
+	authenticator.Request
+	name                   string // empty for tokens: they tell themselves who vouched
+	guessable, certificate bool
+}
+
+// New builds the chain.
+func New(config Config) *Chain {
+	c := &Chain{limiter: config.Limiter, counts: newCounts()}
+	c.identified = group.NewAuthenticatedGroupAdder(requestFunc(c.identify))
+	for rest := config.Members; len(rest) > 0; {
+		tokens := leadingTokens(rest)
+		if len(tokens) == 0 {
+			member := rest[0]
+			c.steps = append(c.steps, step{member.request, member.Name, member.guessable, member.certificate})
+			rest = rest[1:]
+			continue
 		}
-		options := x509request.DefaultVerifyOptions()
-		options.Roots = roots
-		return options, true
+		c.steps = append(c.steps, step{Request: newTokens(tokens, &c.counts), guessable: true})
+		rest = rest[len(tokens):]
 	}
+	if config.Anonymous.Enabled {
+		c.anonymous = anonymous.NewAuthenticator(config.Anonymous.Conditions)
+	}
+	return c
+}
+
+// leadingTokens are the members in front that look at tokens.
+func leadingTokens(members []Member) []Member {
+	n := slices.IndexFunc(members, func(m Member) bool { return m.token == nil })
+	if n < 0 {
+		return members
+	}
+	return members[:n]
+}
+
+type requestFunc func(*http.Request) (*authenticator.Response, bool, error)
+
+func (f requestFunc) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	return f(r)
 }

@@ -35,6 +35,12 @@ type verification struct {
 	until    time.Time
 }
 
+// ClientCertificates lets in who has a certificate of one of the authorities, which are asked for at each request: another
+// pool makes all certificates be verified anew.
+func ClientCertificates(authorities func() *x509.CertPool) Member {
+	return Member{request: newCertificates(authorities, clock.RealClock{}), certificate: true}
+}
+
 func newCertificates(pool func() *x509.CertPool, clock clock.PassiveClock) *certificates {
 	return &certificates{
 		pool:     pool,
@@ -67,4 +73,17 @@ func (c *certificates) AuthenticateRequest(r *http.Request) (*authenticator.Resp
 	}
 	c.verified.Add(leaf, verification{response: response, pool: pool, until: until})
 	return response, true, nil
+}
+
+// verifyOptions are upstream's for client certificates: the pool, and usage ClientAuth.
+func verifyOptions(pool func() *x509.CertPool) x509request.VerifyOptionFunc {
+	return func() (x509.VerifyOptions, bool) {
+		roots := pool()
+		if roots == nil {
+			return x509.VerifyOptions{}, false
+		}
+		options := x509request.DefaultVerifyOptions()
+		options.Roots = roots
+		return options, true
+	}
 }

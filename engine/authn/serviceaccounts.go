@@ -2,13 +2,34 @@ package authn
 
 import (
 	"context"
+	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 )
+
+// ServiceAccounts lets in who has a token of a service account: one that was signed by keys in the name of an issuer, for one
+// of the audiences, and whose account and what else it is bound to exist, which client looks up; or one of the old kind,
+// which stands in a Secret, does not end, and is for this server alone.
+func ServiceAccounts(keys *ServiceAccountKeys, issuers []string, audiences authenticator.Audiences, client kubernetes.Interface) (Member, error) {
+	bound := BoundObjects{Client: client}
+	legacy, err := serviceaccount.NewLegacyValidator(true, bound, client.CoreV1())
+	if err != nil {
+		return Member{}, fmt.Errorf("verify service account tokens that stand in Secrets: %w", err)
+	}
+	return Member{
+		token: tokenunion.New(
+			serviceaccount.JWTTokenAuthenticator([]string{serviceaccount.LegacyIssuer}, keys, audiences, legacy),
+			serviceaccount.JWTTokenAuthenticator(issuers, keys, audiences, serviceaccount.NewValidator(bound)),
+		),
+		onChange: func(forget func()) { keys.AddListener(listener(forget)) },
+	}, nil
+}
 
 // BoundObjects looks up what service account tokens are bound to with the server's own client, object by object, so that
 // no copies of secrets, pods or nodes are kept for it.

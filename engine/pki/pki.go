@@ -87,7 +87,7 @@ type Request struct {
 type Bundle struct {
 	request         Request
 	authority       *authority
-	serviceAccounts *serviceAccountKeys
+	serviceAccounts atomic.Pointer[serviceAccountKeys]
 
 	refreshing sync.Mutex // held while files are looked at and written; guards warned
 	warned     time.Time  // when the end of the authority was last warned about
@@ -127,7 +127,8 @@ func (b *Bundle) open() (err error) {
 	if b.authority, err = loadAuthority(b.dir(), b.now()); err != nil {
 		return err
 	}
-	b.serviceAccounts, err = b.loadServiceAccountKeys()
+	keys, err := b.loadServiceAccountKeys()
+	b.serviceAccounts.Store(keys)
 	return err
 }
 
@@ -189,12 +190,12 @@ func (b *Bundle) CAPEM() []byte { return append([]byte(nil), b.authority.pem...)
 
 // ServiceAccountSigner is the private key that signs service account tokens: an *ecdsa.PrivateKey or *rsa.PrivateKey, as
 // upstream's JWTTokenGenerator takes it.
-func (b *Bundle) ServiceAccountSigner() crypto.Signer { return b.serviceAccounts.signer }
+func (b *Bundle) ServiceAccountSigner() crypto.Signer { return b.serviceAccounts.Load().signer }
 
 // ServiceAccountPublicKeys are the keys that verify service account tokens, the signer's first, as upstream's
 // StaticPublicKeysGetter takes them.
 func (b *Bundle) ServiceAccountPublicKeys() []any {
-	return append([]any(nil), b.serviceAccounts.public...)
+	return append([]any(nil), b.serviceAccounts.Load().public...)
 }
 
 // AdminKubeconfig is the path of the kubeconfig with which the owner of the data directory can do everything.

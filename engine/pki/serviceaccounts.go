@@ -26,12 +26,54 @@ type serviceAccountKeys struct {
 	public []any
 }
 
+// ServiceAccountKeysDir is the directory of the keys, which can change while the server runs.
+func (b *Bundle) ServiceAccountKeysDir() string { return b.path(serviceAccountDir) }
+
+// ReloadServiceAccountKeys reads the keys anew, and tells whether they are others than before. After an error those of before
+// are still in use. A directory without any keys is an error; keys are made at start only.
+func (b *Bundle) ReloadServiceAccountKeys() (changed bool, err error) {
+	keys, err := b.readServiceAccountKeys(b.ServiceAccountKeysDir())
+	if err != nil {
+		return false, err
+	}
+	if keys.signer == nil {
+		return false, fmt.Errorf("directory %s holds no private key to sign service account tokens with; put one back as a .key file",
+			b.ServiceAccountKeysDir())
+	}
+	before := b.serviceAccounts.Swap(keys)
+	return !keys.equal(before), nil
+}
+
+// equal tells whether the same key signs and the same verify, in whatever order.
+func (k *serviceAccountKeys) equal(other *serviceAccountKeys) bool {
+	return samePublicKey(k.signer.Public(), other.signer.Public()) && len(k.public) == len(other.public) &&
+		!slices.ContainsFunc(k.public, func(key any) bool {
+			return !slices.ContainsFunc(other.public, func(o any) bool { return samePublicKey(key, o) })
+		})
+}
+
 // loadServiceAccountKeys reads the keys, or makes the first one.
 //
-// Keys are rotated by adding one with a later name: from the next start on it signs, while tokens of the others are still
-// accepted until their files are removed.
+// Keys are rotated by adding one with a later name: from then on it signs, while tokens of the others are still accepted
+// until their files are removed.
 func (b *Bundle) loadServiceAccountKeys() (*serviceAccountKeys, error) {
-	dir := b.path(serviceAccountDir)
+	dir := b.ServiceAccountKeysDir()
+	keys, err := b.readServiceAccountKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	if keys.signer != nil {
+		return keys, nil
+	}
+	if len(keys.public) > 0 {
+		return nil, fmt.Errorf("directory %s holds public keys but no private one to sign service account tokens with; "+
+			"add a .key file, or remove the .pub files to have one made", dir)
+	}
+	return b.makeServiceAccountKey(dir)
+}
+
+// readServiceAccountKeys reads what keys there are in dir, if it exists.
+func (b *Bundle) readServiceAccountKeys(dir string) (*serviceAccountKeys, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the service account keys in %w", pathError(err))
@@ -47,14 +89,7 @@ func (b *Bundle) loadServiceAccountKeys() (*serviceAccountKeys, error) {
 			return nil, err
 		}
 	}
-	if keys.signer != nil {
-		return keys, nil
-	}
-	if len(keys.public) > 0 {
-		return nil, fmt.Errorf("directory %s holds public keys but no private one to sign service account tokens with; "+
-			"add a .key file, or remove the .pub files to have one made", dir)
-	}
-	return b.makeServiceAccountKey(dir)
+	return keys, nil
 }
 
 // add reads the key file at path; files of other kinds are not ours.

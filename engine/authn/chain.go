@@ -1,0 +1,174 @@
+package authn
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+
+	"gatehouse/engine/authn/throttle"
+)
+
+const (
+	// memberAnnotation is in the audit event of each request that was let in, and names the member that did.
+	memberAnnotation = "authentication.gatehouse.dev/member"
+	// memberAnonymous and memberNone stand where a member's name does, for requests that no member let in.
+	memberAnonymous = "anonymous"
+	memberNone      = "none"
+
+	authorizationHeader = "Authorization"
+	// protocolHeader and tokenProtocol are how websockets of browsers, which cannot send other headers, bring a token.
+	protocolHeader = "Sec-Websocket-Protocol"
+	tokenProtocol  = "base64url.bearer.authorization.k8s.io."
+
+	// maxCredentials is how long the credentials in a header may be: more than a token with thousands of groups takes, and
+	// little enough that looking at it costs nothing worth speaking of.
+	maxCredentials = 128 << 10
+)
+
+var (
+	errTwoAuthorizations = errors.New("the request has several Authorization headers")
+	errHuge              = fmt.Errorf("the credentials are longer than %d KiB", maxCredentials>>10)
+	// errUnavailable is what an error is if a member could not find out who asks, for no fault of who does.
+	errUnavailable = errors.New("authentication is unavailable")
+)
+
+// AuthenticateRequest implements authenticator.Request. As upstream's chain, it returns neither an error nor success for
+// requests without any credentials.
+func (c *Chain) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	if err := checkHeaders(r.Header); err != nil {
+		c.counts.add(memberNone, refused)
+		return nil, false, err
+	}
+	response, ok, err := c.identified.AuthenticateRequest(r)
+	if ok {
+		return response, true, nil
+	}
+	// A TokenReview's request has no URL, and no way to be anybody but who the token says. Wrong credentials are not taken for
+	// none: their owner would wonder why nothing is allowed.
+	if err == nil && c.anonymous != nil && r.URL != nil {
+		if response, ok, err = c.anonymous.AuthenticateRequest(r); ok {
+			c.accepted(r, memberAnonymous)
+			return response, true, nil
+		}
+	}
+	c.counts.add(memberNone, refused)
+	return nil, false, err
+}
+
+// checkHeaders refuses credentials of which it is not clear which are meant, or that nobody would have.
+func checkHeaders(header http.Header) error {
+	values := header[authorizationHeader]
+	if len(values) > 1 {
+		return errTwoAuthorizations
+	}
+	for _, headers := range [...][]string{values, header[protocolHeader]} {
+		for _, value := range headers {
+			if len(value) > maxCredentials {
+				return errHuge
+			}
+		}
+	}
+	return nil
+}
+
+// identify asks the members in turn.
+func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error) {
+	var errs []error
+	guessed := false
+	for i := range c.steps {
+		s := &c.steps[i]
+		response, ok, err := s.AuthenticateRequest(r)
+		switch {
+		case ok && err == nil:
+			member := s.name
+			if v, byToken := response.User.(*vouched); byToken {
+				response, member = v.response, v.member
+			}
+			c.accepted(r, member)
+			return response, true, nil
+		case err != nil:
+			errs = append(errs, err)
+			guessed = guessed || s.guessable && !errors.Is(err, errUnavailable)
+			if s.name != "" {
+				c.counts.add(s.name, refused)
+			}
+		}
+	}
+	err := utilerrors.NewAggregate(errs)
+	if guessed && c.limiter != nil && r.Context().Err() == nil {
+		if source, ok := throttle.SourceOf(r.RemoteAddr); ok {
+			c.limiter.Failed(source)
+		}
+	}
+	return nil, false, err
+}
+
+func (c *Chain) accepted(r *http.Request, member string) {
+	c.counts.add(member, accepted)
+	audit.AddAuditAnnotation(r.Context(), memberAnnotation, member)
+}
+
+// Wait is how long the sender of a request has to wait before its credentials are looked at, because too many from the same
+// source were wrong. It is zero for requests without anything that can be guessed, and for those that come with a
+// certificate which lets them in anyway.
+func (c *Chain) Wait(r *http.Request) time.Duration {
+	if c.limiter == nil || !canBeGuess(r.Header) {
+		return 0
+	}
+	source, ok := throttle.SourceOf(r.RemoteAddr)
+	if !ok {
+		return 0
+	}
+	wait := c.limiter.Wait(source)
+	if wait > 0 && c.certified(r) {
+		return 0
+	}
+	if wait > 0 {
+		c.counts.add(memberNone, throttled)
+	}
+	return wait
+}
+
+// canBeGuess tells whether a request has credentials that can be guessed.
+func canBeGuess(header http.Header) bool {
+	if len(header[authorizationHeader]) > 0 {
+		return true
+	}
+	for _, value := range header[protocolHeader] {
+		if strings.Contains(value, tokenProtocol) {
+			return true
+		}
+	}
+	return false
+}
+
+// certified tells whether a certificate lets the request in before anything that can be guessed is looked at.
+func (c *Chain) certified(r *http.Request) bool {
+	for i := range c.steps {
+		s := &c.steps[i]
+		if s.guessable {
+			return false
+		}
+		if s.certificate {
+			_, ok, err := s.AuthenticateRequest(r)
+			return ok && err == nil
+		}
+	}
+	return false
+}
+
+// TakesPasswords tells whether clients can come in with a user and password, so that it is worth asking for them.
+func (c *Chain) TakesPasswords() bool {
+	for i := range c.steps {
+		if _, ok := c.steps[i].Request.(*passwords); ok {
+			return true
+		}
+	}
+	return false
+}
