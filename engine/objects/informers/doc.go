@@ -20,9 +20,9 @@
 //
 // Each handler has a goroutine and a place in the collection's events of its own, so that a slow one holds up nobody, neither
 // another handler nor the writer. It is told of all events in the order of their commits, decoded when its turn comes. One that
-// falls behind further than the cache lets a watcher fall reads on in the store's history; where that is gone as well, it is
-// told of the difference between what it knew and the present, as client-go does after a new list: deletions then come as
-// cache.DeletedFinalStateUnknown. The goroutines end with the context that the factory was started with.
+// falls behind further than the cache lets a watcher fall reads on where it was, if the cache or the store's history can still
+// tell what came then; otherwise it is told of the difference between what it knew and the present, as client-go does after a
+// new list: deletions then come as cache.DeletedFinalStateUnknown. The goroutines end with the context that the factory was started with.
 //
 // # What cannot be decoded
 //
