@@ -129,7 +129,7 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 				member, err = authn.TokenFiles(s.parts.files, settings.TokenFiles, ids.audiences, logger)
 			}
 		case config.MemberServiceAccount:
-			member, err = authn.ServiceAccounts(ids.keys, ids.issuers, ids.audiences, s.parts.client)
+			member, err = authn.ServiceAccounts(ids.keys, ids.issuers, ids.audiences, s.parts.client, s.serviceAccountsRevision())
 		case config.MemberBootstrapToken:
 			if on = settings.BootstrapTokens; on {
 				member = authn.BootstrapTokens(s.parts.client, ids.audiences)
@@ -154,6 +154,15 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 		}
 	}
 	return members, anonymous, errors.Join(errs...)
+}
+
+// serviceAccountsRevision tells of changes of service accounts as soon as they are acknowledged.
+func (s *Server) serviceAccountsRevision() func() int64 {
+	accounts := s.parts.informers.Core().V1().ServiceAccounts().Informer().GetIndexer()
+	if present, ok := accounts.(interface{ Revision() int64 }); ok {
+		return present.Revision
+	}
+	return nil // of no consequence but that tokens are remembered for a while after their accounts are gone
 }
 
 // openJSONWebTokens reads the AuthenticationConfiguration, which may also say who is anonymous.

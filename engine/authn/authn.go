@@ -21,7 +21,8 @@ import (
 )
 
 // tokenMemory is for how long a token that let somebody in does so again without being looked at, kube-apiserver's
-// --token-success-cache-ttl. It is how late the end of what a token is bound to may be noticed.
+// --token-success-cache-ttl. It is how late the end of the pod or node that a token is bound to may be noticed; that of its
+// account is at once.
 const tokenMemory = 10 * time.Second
 
 // Member is one way to be let in. The zero value lets nobody in.
@@ -38,6 +39,8 @@ type Member struct {
 	certificate bool
 	// onChange has forget called whenever the member may not let in any more whom it did.
 	onChange func(forget func())
+	// revision is another number after each change of objects that tokens end with. Nil means that there are none such.
+	revision func() int64
 }
 
 // Config says what a chain is made of.

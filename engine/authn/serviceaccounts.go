@@ -15,8 +15,10 @@ import (
 
 // ServiceAccounts lets in who has a token of a service account: one that was signed by keys in the name of an issuer, for one
 // of the audiences, and whose account and what else it is bound to exist, which client looks up; or one of the old kind,
-// which stands in a Secret, does not end, and is for this server alone.
-func ServiceAccounts(keys *ServiceAccountKeys, issuers []string, audiences authenticator.Audiences, client kubernetes.Interface) (Member, error) {
+// which stands in a Secret, does not end, and is for this server alone. revision is another number after each change of a
+// service account, and shows those that were acknowledged: tokens of deleted accounts are not remembered.
+func ServiceAccounts(keys *ServiceAccountKeys, issuers []string, audiences authenticator.Audiences, client kubernetes.Interface,
+	revision func() int64) (Member, error) {
 	bound := BoundObjects{Client: client}
 	legacy, err := serviceaccount.NewLegacyValidator(true, bound, client.CoreV1())
 	if err != nil {
@@ -27,6 +29,7 @@ func ServiceAccounts(keys *ServiceAccountKeys, issuers []string, audiences authe
 			serviceaccount.JWTTokenAuthenticator([]string{serviceaccount.LegacyIssuer}, keys, audiences, legacy),
 			serviceaccount.JWTTokenAuthenticator(issuers, keys, audiences, serviceaccount.NewValidator(bound)),
 		),
+		revision: revision,
 		onChange: func(forget func()) { keys.AddListener(listener(forget)) },
 	}, nil
 }

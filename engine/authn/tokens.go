@@ -16,9 +16,16 @@ import (
 
 // tokens asks members about bearer tokens, of which it remembers the answers that let somebody in.
 type tokens struct {
-	members authenticator.Token
-	request authenticator.Request
-	memory  atomic.Pointer[authenticator.Token]
+	members   authenticator.Token
+	request   authenticator.Request
+	revisions []func() int64
+	memory    atomic.Pointer[memory]
+}
+
+// memory is what is known of tokens at a revision of what they end with.
+type memory struct {
+	authenticator.Token
+	revision int64
 }
 
 func newTokens(members []Member, counts *counts) *tokens {
@@ -28,6 +35,11 @@ func newTokens(members []Member, counts *counts) *tokens {
 		vouchers[i] = &voucher{member.token, member.Name, counts}
 	}
 	t.members = tokenunion.New(vouchers...)
+	for _, member := range members {
+		if member.revision != nil {
+			t.revisions = append(t.revisions, member.revision)
+		}
+	}
 	t.forget()
 	for _, member := range members {
 		if member.onChange != nil {
@@ -39,9 +51,21 @@ func newTokens(members []Member, counts *counts) *tokens {
 }
 
 // forget makes the members be asked anew about every token: what they know has changed.
-func (t *tokens) forget() {
-	memory := tokencache.New(t.members, true, tokenMemory, 0)
-	t.memory.Store(&memory)
+func (t *tokens) forget() { t.remember(t.revision()) }
+
+// remember begins a new memory. Whatever comes into it was found out at the revision or later.
+func (t *tokens) remember(revision int64) *memory {
+	m := &memory{tokencache.New(t.members, true, tokenMemory, 0), revision}
+	t.memory.Store(m)
+	return m
+}
+
+// revision grows with each change of what tokens end with.
+func (t *tokens) revision() (sum int64) {
+	for _, revision := range t.revisions {
+		sum += revision()
+	}
+	return sum
 }
 
 // AuthenticateRequest implements authenticator.Request.
@@ -51,7 +75,11 @@ func (t *tokens) AuthenticateRequest(r *http.Request) (*authenticator.Response, 
 
 // AuthenticateToken implements authenticator.Token.
 func (t *tokens) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-	return (*t.memory.Load()).AuthenticateToken(ctx, token)
+	m := t.memory.Load()
+	if revision := t.revision(); revision != m.revision {
+		m = t.remember(revision)
+	}
+	return m.AuthenticateToken(ctx, token)
 }
 
 // voucher has a member's answers say whose they are, also once they come from memory.
