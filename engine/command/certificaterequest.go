@@ -117,6 +117,9 @@ func (d signingDesk) submit(
 	if err == nil {
 		return object, nil
 	}
+	if !isAnswer(err) {
+		return nil, fmt.Errorf("cannot reach %s: %w; start the server, or name another with --kubeconfig", d.server, err)
+	}
 	if !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("cannot ask %s for a certificate: %w", d.server, err)
 	}

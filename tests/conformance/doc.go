@@ -18,9 +18,12 @@
 //
 //	# @capture NAME PATH   keep a value of the answer, such as items.0.metadata.uid, for {{NAME}} in later requests
 //	# @events N            hang up after N events of a watch; bound those that may be fewer with timeoutSeconds
+//	# @until STATUS        ask again until this is the status
 //	# @raw                 record the body as it stands, not as canonical JSON
 //	# @anonymous           send it without the administrator's certificate
 //	# @verbatim            send the body as it stands whatever its Content-Type
+//
+// A case that says "# @forgetful" before its first request has a server of its own, one that forgets the past within seconds.
 //
 // {{ns}} is the case's namespace, {{fill N}} is N bytes of x. Cases know nothing of each other: what is not in their namespace
 // has names and labels of their own.
@@ -33,7 +36,7 @@
 //	go test ./tests/conformance -record [-run TestAnswers/NAME]
 //
 // That builds tests/conformance/upstream, kube-apiserver with its default flags but for --authorization-mode=RBAC,
-// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=NamespaceLifecycle, --disable-admission-plugins=(all
+// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=(those that gatehouse has), --disable-admission-plugins=(all
 // others), and an authentication configuration by which strangers may ask for its health alone: what gatehouse has so far.
 //
 // TestEveryMethodOnEveryPath is the same for the whole breadth of the API: the gist of the answer to each method on each path

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -14,6 +15,10 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+	"k8s.io/kubernetes/plugin/pkg/admission/certificates/approval"
+	"k8s.io/kubernetes/plugin/pkg/admission/certificates/ctbattest"
+	"k8s.io/kubernetes/plugin/pkg/admission/certificates/signing"
+	"k8s.io/kubernetes/plugin/pkg/admission/certificates/subjectrestriction"
 )
 
 // issuer names the server in the tokens of service accounts.
@@ -40,6 +45,7 @@ func apiServerOptions(
 	sets := run.Flags()
 	flags := map[string]string{
 		"etcd-servers":                     "http://" + etcd,
+		"etcd-compaction-interval":         s.retention.String(),
 		"advertise-address":                s.advertise,
 		"tls-cert-file":                    keys.servingCert,
 		"tls-private-key-file":             keys.servingKey,
@@ -52,7 +58,7 @@ func apiServerOptions(
 		"authentication-config":     authentication,
 		"authorization-mode":        "RBAC",
 		"service-cluster-ip-range":  "10.96.0.0/12",
-		"enable-admission-plugins":  lifecycle.PluginName,
+		"enable-admission-plugins":  strings.Join(ourPlugins(), ","),
 		"disable-admission-plugins": strings.Join(otherPlugins(), ","),
 	}
 	for name, value := range flags {
@@ -90,13 +96,16 @@ func set(flags *cliflag.NamedFlagSets, name, value string) error {
 	return fmt.Errorf("kube-apiserver has no flag --%s", name)
 }
 
+// ourPlugins are the admission plugins that gatehouse has.
+func ourPlugins() []string {
+	return []string{
+		lifecycle.PluginName,
+		approval.PluginName, signing.PluginName, ctbattest.PluginName, subjectrestriction.PluginName,
+	}
+}
+
 // otherPlugins are the admission plugins that gatehouse does not have yet.
 func otherPlugins() []string {
-	var others []string
-	for _, name := range kubeoptions.AllOrderedPlugins {
-		if name != lifecycle.PluginName {
-			others = append(others, name)
-		}
-	}
-	return others
+	ours := ourPlugins()
+	return slices.DeleteFunc(slices.Clone(kubeoptions.AllOrderedPlugins), func(name string) bool { return slices.Contains(ours, name) })
 }
