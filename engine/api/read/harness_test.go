@@ -31,6 +31,7 @@ import (
 type harness struct {
 	t       *testing.T
 	store   *sqlite.Store
+	cache   *cache.Cache
 	codec   runtime.Codec
 	clock   *testclock.FakeClock
 	counts  *Counts
@@ -46,6 +47,7 @@ func newHarness(t *testing.T, options cache.Options) *harness {
 		codec: scheme.Codecs.CodecForVersions(serializer, serializer, corev1.SchemeGroupVersion, corev1.SchemeGroupVersion),
 	}
 	kept := cache.New(options)
+	h.cache = kept
 	t.Cleanup(kept.Close)
 	var err error
 	h.store, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Observers: []storage.Observer{kept.Observe}})

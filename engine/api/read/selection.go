@@ -125,10 +125,18 @@ func (s *selection) end() string {
 
 // scan is the entries among which those selected are, fewer than all if a field of theirs is indexed.
 func (s *selection) scan(view cache.View, start string, indexed []string) iter.Seq[*cache.Entry] {
-	for _, field := range indexed {
-		if value, ok := s.options.Predicate.Field.RequiresExactMatch(field); ok {
-			return view.ScanField(start, s.end(), field, value)
-		}
+	if field, value, ok := s.indexed(indexed); ok {
+		return view.ScanField(start, s.end(), field, value)
 	}
 	return view.Scan(start, s.end())
+}
+
+// indexed is the first of the fields of which one value is selected, and that value.
+func (s *selection) indexed(fields []string) (field, value string, ok bool) {
+	for _, field := range fields {
+		if value, ok := s.options.Predicate.Field.RequiresExactMatch(field); ok {
+			return field, value, true
+		}
+	}
+	return "", "", false
 }

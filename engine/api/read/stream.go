@@ -98,10 +98,11 @@ func (s *stream) write() error {
 		return nil
 	}
 	_, err := s.writer.Write(*s.pending)
-	*s.pending = (*s.pending)[:0]
 	if err != nil {
+		s.pending = nil // not to be lent again: the connection may still read it
 		return errGone
 	}
+	*s.pending = (*s.pending)[:0]
 	return nil
 }
 

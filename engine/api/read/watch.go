@@ -1,6 +1,7 @@
 package read
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -39,23 +40,31 @@ func (r *Reader) watch(
 	if _, hijacks := w.(http.Hijacker); !flushes || (wsstream.IsWebSocketRequest(req) && !hijacks) {
 		return nil, Refused
 	}
-	source, view, err := r.Collection.Watch(req.Context(), cache.WatchRequest{Scope: selected.key, After: start.after})
+	timeout := r.watchTimeout(options)
+	held := newLeash(w, timeout)
+	wanted := cache.WatchRequest{Scope: selected.key, After: start.after, Ended: held.hurry}
+	wanted.Field, wanted.Value, _ = selected.indexed(r.Resource.Indexed)
+	source, view, err := r.Collection.Watch(req.Context(), wanted)
 	if err != nil {
+		held.release()
 		return nil, History
 	}
 	if start.initial && view.Revision() < start.least {
 		source.Close()
+		held.release()
 		return nil, Refused
 	}
 	s := &stream{
 		reader: r, selection: selected, representation: rep, request: req,
-		source: source, seen: max(start.after, view.Revision()), deadline: r.Clock.Now().Add(r.watchTimeout(options)),
+		source: source, seen: max(start.after, view.Revision()), deadline: r.Clock.Now().Add(timeout),
 		writer: w, flusher: flusher,
 		counts: metrics.WatchEvents.WithContext(req.Context()).WithLabelValues(info.APIGroup, info.APIVersion, info.Resource),
-		sizes:  metrics.WatchEventsSizes.WithContext(req.Context()).WithLabelValues(info.APIGroup, info.APIVersion, info.Resource),
+		sizes:  metrics.WatchEventsSizes.WithLabelValues(info.APIGroup, info.APIVersion, info.Resource),
 	}
 	return func() {
 		defer source.Close()
+		defer held.release()
+		defer context.AfterFunc(req.Context(), held.hurry)()
 		metrics.RecordLongRunning(req, info, metrics.APIServerComponent, func() { s.transport(view, start) })
 	}, reasonNone
 }

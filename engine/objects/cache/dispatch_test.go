@@ -36,7 +36,7 @@ func newCrowd(t *testing.T, count int, gather time.Duration) *crowd {
 }
 
 func (c *crowd) join(namespace string) *Watcher {
-	w := &Watcher{collection: c.pods, key: topicKey{scope: podsPrefix + namespace + "/"}, place: absent, ready: make(chan struct{}, 1)}
+	w := &Watcher{collection: c.pods, key: topicKey{scope: podsPrefix + namespace + "/"}, place: absent, ready: make(chan struct{}, 1), onEnd: func() {}}
 	c.dispatcher.join(w)
 	return w
 }

@@ -21,6 +21,9 @@ type WatchRequest struct {
 	// After is the last revision the caller has seen. 0 starts at the present view, which Watch returns. A revision that has not
 	// been written yet is allowed: the watch then starts with the first event beyond it.
 	After int64
+	// Ended is called when the cache ends the watcher, because it is too slow or the cache closes: for those who may be busy
+	// otherwise than with Next and Take. It is called with locks held and must not block. nil for nothing.
+	Ended func()
 }
 
 // covers says whether a key is in the scope.
@@ -35,6 +38,7 @@ type Watcher struct {
 	key        topicKey
 	ready      chan struct{} // holds a token when there may be news
 	place      int           // among the watchers of its topic; dispatcher.mu guards it
+	onEnd      func()
 
 	mu     sync.Mutex // guards all below
 	queue  [][]*Event
@@ -52,7 +56,10 @@ func (c *Collection) Watch(ctx context.Context, q WatchRequest) (*Watcher, View,
 	if q.Scope == c.resource.Prefix {
 		q.Scope = ""
 	}
-	w := &Watcher{collection: c, key: c.topicKey(q), place: absent, ready: make(chan struct{}, 1)}
+	w := &Watcher{collection: c, key: c.topicKey(q), place: absent, ready: make(chan struct{}, 1), onEnd: q.Ended}
+	if w.onEnd == nil {
+		w.onEnd = func() {}
+	}
 	// What is delivered between joining and beginning may be older than where the watcher begins: Take leaves it out.
 	c.cache.dispatcher.join(w)
 	view, err := c.begin(ctx, w, q)
@@ -171,6 +178,7 @@ func (w *Watcher) offer(batch []*Event, weight int64, mostEvents int, mostWeight
 	defer w.signal()
 	if w.events > 0 && (int(w.events)+len(batch) > mostEvents || w.weight+weight > mostWeight) {
 		w.finish(ErrSlowWatcher)
+		w.onEnd()
 		return false
 	}
 	w.queue = append(w.queue, batch)
@@ -185,6 +193,7 @@ func (w *Watcher) end(err error) {
 	if w.ended == nil {
 		w.ended = err
 	}
+	w.onEnd()
 	w.signal()
 }
 

@@ -27,7 +27,8 @@ type plan struct {
 	repeat   int
 	watchers int
 	changes  int
-	rates    []int
+	// rates are of changes, streams how many watches are on a connection: all combinations are measured.
+	rates, streams []int
 	// cacheOnly leaves upstream's side out.
 	cacheOnly bool
 }
@@ -51,12 +52,16 @@ func run() (err error) {
 	flag.IntVar(&p.watchers, "watchers", 500, "how many watch")
 	flag.IntVar(&p.changes, "changes", 200, "how many changes are watched")
 	rates := flag.String("rates", "20,50,100,200,0", "how many changes there are a second, one measurement each; 0 is as many as possible")
+	streams := flag.String("streams", "1,100", "how many watches are on a connection, one measurement each")
 	flag.Parse()
 	if *client {
 		return serveJobs(os.Stdin, os.Stdout)
 	}
-	if p.rates, err = parseRates(*rates); err != nil {
-		return err
+	if p.rates, err = parseNumbers(*rates); err != nil {
+		return fmt.Errorf("-rates: %w", err)
+	}
+	if p.streams, err = parseNumbers(*streams); err != nil {
+		return fmt.Errorf("-streams: %w", err)
 	}
 	if p.dir, err = os.MkdirTemp(p.dir, "gatehouse-bench-"); err != nil {
 		return err

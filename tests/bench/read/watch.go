@@ -11,31 +11,28 @@ import (
 	"time"
 )
 
-// streamsPerConnection are the two ways in which watches reach a server: each on a connection of its own, as 500 nodes' are, and
-// as many on one as servers allow, as those of one client-go client are.
-var streamsPerConnection = [...]int{1, 100}
-
-func parseRates(list string) ([]int, error) {
-	var rates []int
-	for _, field := range strings.Split(list, ",") {
-		rate, err := strconv.Atoi(field)
-		if err != nil || rate < 0 {
-			return nil, fmt.Errorf("-rates %q: %q is not a number of changes a second", list, field)
+func parseNumbers(list string) ([]int, error) {
+	var numbers []int
+	for field := range strings.SplitSeq(list, ",") {
+		number, err := strconv.Atoi(field)
+		if err != nil || number < 0 {
+			return nil, fmt.Errorf("%q in %q is not a number from 0 on", field, list)
 		}
-		rates = append(rates, rate)
+		numbers = append(numbers, number)
 	}
-	return rates, nil
+	return numbers, nil
 }
 
 // reportWatches measures what it takes to bring one event to one watcher, at rates that leave the server idle in between,
-// where each event is a write of its own, up to as many changes as can be written.
+// where each event is a write of its own, up to as many changes as can be written; and for the two ways in which watches reach a
+// server: each on a connection of its own, as 500 nodes' are, and as many on one as servers allow, as those of one client are.
 func (p *plan) reportWatches(ctx context.Context, server *target, clients *clients) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(out, "\nWATCH by %d, %d changes, per event and watcher; delay from acknowledgement to arrival\n\n", p.watchers, p.changes)
 	fmt.Fprint(out, "per connection\tchanges/s\tupstream's handler\t99 % delay\tfrom the cache\tmedian delay\t99 % delay\tbytes\t\n")
-	for _, streams := range streamsPerConnection {
+	for _, streams := range p.streams {
 		for _, rate := range p.rates {
-			load := watchLoad{rate: rate, streams: min(streams, p.watchers)}
+			load := watchLoad{rate: rate, streams: max(streams, 1)}
 			var handled delivery
 			var err error
 			if !p.cacheOnly {
