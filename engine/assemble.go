@@ -157,7 +157,7 @@ func (s *Server) buildCatalog(context.Context) (err error) {
 		Decorator:            s.parts.stores.Decorate,
 		Loopback:             s.parts.loopback.Config(),
 		Informers:            s.parts.informers,
-		Authenticator:        s.parts.authenticator,
+		Authenticator:        s.parts.authenticator.Reviewer(),
 		Authorizer:           s.parts.authorizer,
 		RuleResolver:         s.parts.authorizer,
 		Audiences:            s.parts.identities.audiences,
