@@ -107,6 +107,7 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.loop(func() { deletion.Run(ctx, namespaceWorkers) })
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
+	l.addAggregation(config, client)
 	l.addCertificates(config, client)
 	l.addTrust(config, client)
 	ours := bootstrap(client)
