@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	apistorage "k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/util/flowcontrol"
@@ -159,8 +157,7 @@ func (w *watcher) sendPresent(ctx context.Context, start watchStart) error {
 			return fmt.Errorf("read the initial state of %s: %w", w.key, err)
 		}
 		if start.revision > page.Revision {
-			retrySeconds := int(wait.Jitter(time.Second, 3).Seconds())
-			return apistorage.NewTooLargeResourceVersionError(uint64(start.revision), uint64(page.Revision), retrySeconds)
+			return apistorage.NewTooLargeResourceVersionError(uint64(start.revision), uint64(page.Revision), tooLargeRetrySeconds)
 		}
 		if request.Revision == 0 {
 			request.Revision = page.Revision

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,8 @@ type testCase struct {
 	name  string
 	text  string // as it stands in the file
 	steps []step
+	// forgetful wants a server that keeps the past for a moment only.
+	forgetful bool
 }
 
 // namespace is where the case's objects are.
@@ -31,6 +34,7 @@ type step struct {
 
 	captures      []capture
 	events        int // of a watch to wait for; 0 waits for the end
+	until         int // the status to repeat the request for; 0 takes any
 	raw, verbatim bool
 	anonymous     bool
 }
@@ -53,6 +57,8 @@ func readCases() ([]testCase, error) {
 			return nil, err
 		}
 		c := testCase{name: strings.TrimSuffix(filepath.Base(file), ".http"), text: string(text)}
+		preamble, _, _ := strings.Cut(c.text, titleMark)
+		c.forgetful = slices.Contains(strings.Split(preamble, "\n"), "# @forgetful")
 		if c.steps, err = parse(c.text); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -126,6 +132,8 @@ func (s *step) direct(line string) (err error) {
 		s.captures = append(s.captures, capture{name: words[1], path: words[2]})
 	case words[0] == "@events" && len(words) == 2:
 		s.events, err = strconv.Atoi(words[1])
+	case words[0] == "@until" && len(words) == 2:
+		s.until, err = strconv.Atoi(words[1])
 	case words[0] == "@raw" && len(words) == 1:
 		s.raw = true
 	case words[0] == "@verbatim" && len(words) == 1:

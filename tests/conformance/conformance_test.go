@@ -35,10 +35,14 @@ func TestAnswersAreThoseOfKubeAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, startServer(t))
+	usual := newClient(t, startServer(t))
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			c := usual
+			if tc.forgetful {
+				c = newClient(t, startServer(t, forgetful))
+			}
 			exchanges := play(t, c, tc)
 			if *record {
 				write(t, tc.golden(), exchanges)
@@ -57,9 +61,12 @@ func TestAnswersAreThoseOfKubeAPIServer(t *testing.T) {
 	}
 }
 
+// forgetful lets a server keep the past for a moment only.
+const forgetful = "--storage-compaction-retention=1s"
+
 // startServer starts the server that is asked: gatehouse, or kube-apiserver to record it.
-func startServer(t *testing.T) *harness.Server {
-	options := harness.Options{Flags: []string{advertised}}
+func startServer(t *testing.T, flags ...string) *harness.Server {
+	options := harness.Options{Flags: append([]string{advertised}, flags...)}
 	if *record {
 		options.Binary = buildUpstream(t)
 	}
@@ -131,7 +138,7 @@ func play(t *testing.T, c client, tc testCase) []exchange {
 	}
 	var exchanges []exchange
 	for _, s := range tc.steps {
-		a, err := c.send(t.Context(), s, vars)
+		a, err := c.sendUntil(t.Context(), s, vars)
 		if err != nil {
 			t.Fatalf("%s: %v", s.title, err)
 		}

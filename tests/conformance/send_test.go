@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/yaml"
 )
 
@@ -20,6 +21,8 @@ const (
 
 	// patience bounds one request.
 	patience = time.Minute
+	// interval is between requests that wait for a status.
+	interval = 200 * time.Millisecond
 )
 
 // client sends steps to a server.
@@ -31,6 +34,15 @@ type client struct {
 }
 
 func (c client) port() string { return c.base[strings.LastIndex(c.base, ":")+1:] }
+
+// sendUntil sends a step, again and again if it waits for a status.
+func (c client) sendUntil(ctx context.Context, s step, vars variables) (a *answer, err error) {
+	err = wait.PollUntilContextTimeout(ctx, interval, patience, true, func(ctx context.Context) (bool, error) {
+		a, err = c.send(ctx, s, vars)
+		return s.until == 0 || (err == nil && a.status == s.until), err
+	})
+	return a, err
+}
 
 // send sends a step and reads its answer.
 func (c client) send(ctx context.Context, s step, vars variables) (*answer, error) {

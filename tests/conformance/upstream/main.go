@@ -1,7 +1,7 @@
 // Command upstream is the oracle of the conformance tests: the real kube-apiserver v1.37.2 on the real etcd, both in one
 // process, behind the command line and the files by which the tests know gatehouse:
 //
-//	upstream serve --data-dir DIR --listen HOST:PORT [--advertise-address IP]
+//	upstream serve --data-dir DIR --listen HOST:PORT [--advertise-address IP] [--storage-compaction-retention DURATION]
 //
 // It runs kube-apiserver's own options, defaults and server chain. What differs from its defaults stands in options.go. It is
 // a module of its own so that neither the server's go.mod nor CI carries kube-apiserver and etcd.
@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 	_ "time/tzdata" // for time zones in CronJobs, as kube-apiserver has it
 
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // as kube-apiserver has it
@@ -28,6 +29,8 @@ import (
 // settings are what the tests say.
 type settings struct {
 	dataDir, listen, advertise string
+	// retention is how often etcd is compacted, to what it was the time before.
+	retention time.Duration
 }
 
 func main() {
@@ -80,6 +83,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.dataDir, "data-dir", "", "directory for etcd's files, the keys and the kubeconfig")
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "where to serve HTTPS")
 	flags.StringVar(&s.advertise, "advertise-address", "192.0.2.1", "address of the endpoint of the kubernetes Service")
+	flags.DurationVar(&s.retention, "storage-compaction-retention", 5*time.Minute, "how long the past is kept")
 	if err := flags.Parse(args[1:]); err != nil {
 		return s, err
 	}
