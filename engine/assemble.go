@@ -12,10 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/kubernetes/pkg/cluster/ports"
-	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 	netutils "k8s.io/utils/net"
 
@@ -230,10 +228,6 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 	if err != nil {
 		return nil, err
 	}
-	clientCA, err := dynamiccertificates.NewStaticCAContent("client-ca", s.pki.CAPEM())
-	if err != nil {
-		return nil, fmt.Errorf("read the certificate authority: %w", err)
-	}
 	return controllers.New(s.background, controllers.Config{
 		Loopback:             s.parts.loopback.Config(),
 		Informers:            s.parts.informers,
@@ -248,7 +242,7 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 			Sign:        s.pki.Sign,
 			MaxDuration: s.config.CertificateRequests.MaxDuration,
 		},
-		Trust:      clusterauthenticationtrust.ClusterAuthenticationInfo{ClientCA: clientCA},
+		Trust:      s.trust(),
 		Namespaced: s.parts.api.Namespaced,
 		Hooks:      s.parts.catalog.Hooks,
 		IPRepair:   s.parts.catalog.IPRepair,

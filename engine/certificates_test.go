@@ -11,6 +11,8 @@ import (
 	"encoding/pem"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -26,6 +29,8 @@ import (
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/ptr"
+
+	"gatehouse/engine/pki"
 )
 
 const (
@@ -369,6 +374,99 @@ func TestOnlyWhatIsApprovedAndOursIsSigned(t *testing.T) {
 	}
 }
 
+// as is the view of somebody who has, by RBAC, the rights in rules and no others.
+func (c certificates) as(t *testing.T, name string, groups []string, rules ...rbacv1.PolicyRule) certificates {
+	t.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "test-" + name}, Rules: rules}
+	if _, err := c.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := rest.CopyConfig(c.Admin)
+	config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: groups}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificates{c.running, client}
+}
+
+func mayDo(resource string, verbs ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{certificatesv1.GroupName}, Resources: []string{resource}, Verbs: verbs}
+}
+
+func TestKubeletsCertificatesAreApprovedForThoseWhoMayHaveThem(t *testing.T) {
+	const requests = "certificatesigningrequests"
+	c := serveCertificates(t)
+	node := newApplicant(t, x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: "system:node:edge-1", Organization: []string{"system:nodes"}},
+	})
+	usages := []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}
+	joins := c.as(t, "joins", nil, mayDo(requests, "create", "get"), mayDo(requests+"/nodeclient", "create"))
+	watches := c.as(t, "watches", nil, mayDo(requests, "create", "get"), mayDo(requests+"/selfnodeclient", "create"))
+	renews := c.as(t, "system:node:edge-1", []string{"system:nodes"}, mayDo(requests, "create", "get"), mayDo(requests+"/selfnodeclient", "create"))
+
+	if _, err := watches.create("not-its-own", nodeSigner, node.request, usages...); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		by      certificates
+		message string
+	}{
+		"joining":  {joins, "Auto approving kubelet client certificate after SubjectAccessReview."},
+		"renewing": {renews, "Auto approving self kubelet client certificate after SubjectAccessReview."},
+	} {
+		if _, err := test.by.create(name, nodeSigner, node.request, usages...); err != nil {
+			t.Fatal(err)
+		}
+		approved := condition(test.by.settled(t, name), certificatesv1.CertificateApproved)
+		if approved == nil || approved.Message != test.message || approved.Reason != "AutoApproved" {
+			t.Errorf("%s: approval is %v, want one that says %q", name, approved, test.message)
+		}
+	}
+	// The approver took it first.
+	pending, err := c.CertificatesV1().CertificateSigningRequests().Get(t.Context(), "not-its-own", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pending.Status.Conditions) > 0 {
+		t.Errorf("a request for another's certificate was decided: %v", pending.Status.Conditions)
+	}
+}
+
+func TestWhoApprovesMustBeAllowedToForTheSigner(t *testing.T) {
+	const requests = "certificatesigningrequests"
+	c := serveCertificates(t)
+	applicant := newApplicant(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "jane"}})
+	request, err := c.create("jane", clientSigner, applicant.request, certificatesv1.UsageClientAuth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	approved := certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved}
+	signers := mayDo("signers", "approve")
+	signers.ResourceNames = []string{"example.org/mesh"}
+	others := c.as(t, "others", nil, mayDo(requests, "get"), mayDo(requests+"/approval", "update"), signers)
+	const refused = `user not permitted to approve requests with signerName "kubernetes.io/kube-apiserver-client"`
+	if err := others.decide(request.DeepCopy(), approved); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), refused) {
+		t.Errorf("approving for another signer: %v, want 403: %s", err, refused)
+	}
+	signers.ResourceNames = []string{"kubernetes.io/*"}
+	ours := c.as(t, "ours", nil, mayDo(requests, "get"), mayDo(requests+"/approval", "update"), signers)
+	if err := ours.decide(request.DeepCopy(), approved); err != nil {
+		t.Errorf("approving for a signer of the domain: %v", err)
+	}
+	if signed := c.settled(t, "jane"); len(signed.Status.Certificate) == 0 {
+		t.Errorf("no certificate: %v", signed.Status)
+	}
+}
+
 func TestOldRequestsAreCleanedUp(t *testing.T) {
 	config := testConfig(t, t.TempDir())
 	first := serve(t, config)
@@ -406,7 +504,12 @@ func TestOldRequestsAreCleanedUp(t *testing.T) {
 }
 
 func TestOtherServersAreToldWhomToTrust(t *testing.T) {
-	r := serve(t, testConfig(t, t.TempDir()))
+	clients, proxies := otherAuthority(t), otherAuthority(t)
+	config := testConfig(t, t.TempDir())
+	config.Authentication.ClientCAFiles = []string{clients}
+	config.Authentication.RequestHeader.CAFiles = []string{proxies}
+	config.Authentication.RequestHeader.AllowedNames = []string{"front-proxy"}
+	r := serve(t, config)
 	configMaps := r.client(t).CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	const name = "extension-apiserver-authentication"
 	published := func() *corev1.ConfigMap {
@@ -425,8 +528,17 @@ func TestOtherServersAreToldWhomToTrust(t *testing.T) {
 		return found
 	}
 	first := published()
-	if got, want := first.Data["client-ca-file"], string(r.pki.CAPEM()); got != want {
-		t.Errorf("client-ca-file is\n%s\nwant\n%s", got, want)
+	want := map[string]string{
+		"client-ca-file":                     string(r.pki.CAPEM()) + readText(t, clients),
+		"requestheader-client-ca-file":       readText(t, proxies),
+		"requestheader-allowed-names":        `["front-proxy"]`,
+		"requestheader-username-headers":     `["X-Remote-User"]`,
+		"requestheader-uid-headers":          `["X-Remote-Uid"]`,
+		"requestheader-group-headers":        `["X-Remote-Group"]`,
+		"requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
+	}
+	if diff := cmp.Diff(want, first.Data); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
 	}
 	if err := configMaps.Delete(t.Context(), name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &first.UID}}); err != nil {
 		t.Fatal(err)
@@ -434,4 +546,23 @@ func TestOtherServersAreToldWhomToTrust(t *testing.T) {
 	if again := published(); again.UID == first.UID || !cmp.Equal(again.Data, first.Data) {
 		t.Errorf("what was published again differs: %v", again.Data)
 	}
+}
+
+// otherAuthority is the file of an authority that is not the server's.
+func otherAuthority(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := pki.Ensure(pki.Request{DataDir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "pki", "ca.crt")
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }

@@ -63,7 +63,7 @@ type Config struct {
 
 	// Certificates says how requests for certificates are granted.
 	Certificates Certificates
-	// Trust is what other servers are told of how clients of this one authenticate. Its authorities are listened to.
+	// Trust is what other servers are told of how clients of this one authenticate. Its authorities may change.
 	Trust clusterauthenticationtrust.ClusterAuthenticationInfo
 
 	Hooks    []catalog.Hook
