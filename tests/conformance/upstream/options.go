@@ -56,7 +56,7 @@ func apiServerOptions(
 
 		// What gatehouse has by default: its gates so far, kubeadm's service network.
 		"authentication-config":     authentication,
-		"authorization-mode":        "RBAC",
+		"authorization-mode":        "Node,RBAC",
 		"service-cluster-ip-range":  "10.96.0.0/12",
 		"enable-admission-plugins":  strings.Join(ourPlugins(), ","),
 		"disable-admission-plugins": strings.Join(otherPlugins(), ","),
