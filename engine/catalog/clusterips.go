@@ -9,8 +9,10 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
+	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/kubernetes"
 	networkinglisters "k8s.io/client-go/listers/networking/v1"
+	"k8s.io/client-go/tools/cache"
 	api "k8s.io/kubernetes/pkg/apis/core"
 	"k8s.io/kubernetes/pkg/registry/core/service/ipallocator"
 	netutils "k8s.io/utils/net"
@@ -22,17 +24,23 @@ type clusterIPs struct {
 	primary  api.IPFamily
 	cidrs    networkinglisters.ServiceCIDRLister
 	ready    atomic.Bool // set once, when check has succeeded
+	stop     chan struct{}
 }
 
 // newClusterIPs allocates from whatever ServiceCIDRs there are; ranges only say of which families, the preferred one first.
 func newClusterIPs(client kubernetes.Interface, informers informers.SharedInformerFactory, ranges ...net.IPNet) (*clusterIPs, error) {
 	networking := informers.Networking().V1()
-	c := &clusterIPs{byFamily: map[api.IPFamily]ipallocator.Interface{}, cidrs: networking.ServiceCIDRs().Lister()}
+	c := &clusterIPs{
+		byFamily: map[api.IPFamily]ipallocator.Interface{},
+		cidrs:    networking.ServiceCIDRs().Lister(),
+		stop:     make(chan struct{}),
+	}
+	cidrs := patientCIDRs{networking.ServiceCIDRs(), networking.IPAddresses(), c.stop}
 	for _, cidr := range ranges {
 		if cidr.IP == nil {
 			continue
 		}
-		allocator, err := ipallocator.NewMetaAllocator(client.NetworkingV1(), networking.ServiceCIDRs(), networking.IPAddresses(),
+		allocator, err := ipallocator.NewMetaAllocator(client.NetworkingV1(), cidrs, networking.IPAddresses(),
 			netutils.IsIPv6CIDR(&cidr), nil)
 		if err != nil {
 			c.destroy()
@@ -88,7 +96,42 @@ func (c *clusterIPs) haveRanges() bool {
 }
 
 func (c *clusterIPs) destroy() {
+	close(c.stop)
 	for _, allocator := range c.byFamily {
 		allocator.Destroy()
 	}
+}
+
+// patientCIDRs is the informer of ServiceCIDRs for the allocators, which ask whether it has synced as soon as they are made, long
+// before that can be, and then every 100 ms: half of the server's start would be waiting for the second time. Here the first
+// question is answered when the answer is yes, for all that the allocators wait for, or at the end.
+type patientCIDRs struct {
+	networkinginformers.ServiceCIDRInformer
+	addresses networkinginformers.IPAddressInformer
+	stop      <-chan struct{}
+}
+
+// Informer implements networkinginformers.ServiceCIDRInformer.
+func (p patientCIDRs) Informer() cache.SharedIndexInformer {
+	informer := p.ServiceCIDRInformer.Informer()
+	return patient{informer, []cache.DoneChecker{informer.HasSyncedChecker(), p.addresses.Informer().HasSyncedChecker()}, p.stop}
+}
+
+// patient is an informer that waits for others before it says that it has synced.
+type patient struct {
+	cache.SharedIndexInformer
+	synced []cache.DoneChecker
+	stop   <-chan struct{}
+}
+
+// HasSynced implements cache.SharedInformer.
+func (p patient) HasSynced() bool {
+	for _, synced := range p.synced {
+		select {
+		case <-synced.Done():
+		case <-p.stop:
+			return false
+		}
+	}
+	return true
 }

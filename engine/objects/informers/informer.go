@@ -31,6 +31,7 @@ type informer struct {
 	clock  clock.WithTicker
 
 	synced chan struct{} // closed when it has started and its objects are in memory
+	sync   sync.Once     // closes synced
 
 	mu       sync.Mutex      // guards all below
 	ctx      context.Context // that it runs in; nil before it has started
@@ -63,9 +64,7 @@ func (i *informer) RunWithContext(ctx context.Context) {
 		i.logger.Warn("an informer was started that has been started before")
 		return
 	}
-	if i.load(ctx) {
-		close(i.synced)
-	}
+	i.load(ctx)
 	<-ctx.Done()
 	i.mu.Lock()
 	i.stopped = true
@@ -87,16 +86,33 @@ func (i *informer) start(ctx context.Context) (first bool) {
 }
 
 // load tries until the objects are in memory or ctx ends.
-func (i *informer) load(ctx context.Context) bool {
+func (i *informer) load(ctx context.Context) {
+	select {
+	case <-i.source.sources.served:
+	case <-ctx.Done():
+		return
+	}
 	backoff := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Cap: 10 * time.Second, Steps: 1 << 30}
-	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
-		err := i.source.load(ctx)
+	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+		err := i.loadNow(ctx)
 		if err != nil && ctx.Err() == nil {
 			i.logger.Error("an informer has nothing to read yet, and tries again", "error", err)
 		}
 		return err == nil, nil
 	})
-	return err == nil
+}
+
+// loadNow fails if there is nothing to read from yet.
+func (i *informer) loadNow(ctx context.Context) error {
+	objects, err := i.source.open()
+	if err != nil {
+		return err
+	}
+	if _, err := objects.Collection.Changed(ctx); err != nil {
+		return err
+	}
+	i.sync.Do(func() { close(i.synced) })
+	return nil
 }
 
 // AddEventHandler implements cache.SharedInformer.
@@ -168,8 +184,17 @@ func (i *informer) AddIndexers(indexers clientcache.Indexers) error {
 	return i.store.AddIndexers(indexers)
 }
 
-// HasSynced implements cache.SharedInformer.
-func (i *informer) HasSynced() bool { return clientcache.IsDone(i.HasSyncedChecker()) }
+// HasSynced implements cache.SharedInformer. If that is what it takes to say yes, it loads the objects: that takes less than the
+// tenth of a second after which upstream asks again.
+func (i *informer) HasSynced() bool {
+	if clientcache.IsDone(i.HasSyncedChecker()) {
+		return true
+	}
+	i.mu.Lock()
+	ctx := i.ctx
+	i.mu.Unlock()
+	return ctx != nil && i.loadNow(ctx) == nil
+}
 
 // HasSyncedChecker implements cache.SharedInformer.
 func (i *informer) HasSyncedChecker() clientcache.DoneChecker {

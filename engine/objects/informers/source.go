@@ -1,7 +1,6 @@
 package informers
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -51,21 +50,6 @@ func (s *source) open() (*objects, error) {
 	o := newObjects(resource, s.transform, s.logger)
 	s.opened.Store(o)
 	return o, nil
-}
-
-// load waits until the informers are served, and for the objects to be in memory.
-func (s *source) load(ctx context.Context) error {
-	select {
-	case <-s.sources.served:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	objects, err := s.open()
-	if err != nil {
-		return err
-	}
-	_, err = objects.Collection.Changed(ctx)
-	return err
 }
 
 // transformBy has all objects transformed from now on; what was decoded before is forgotten.
