@@ -55,6 +55,9 @@ func (m readMetrics) Collect(to chan<- prometheus.Metric) {
 		tell(prometheus.GaugeValue, "gatehouse_cache_watchers", "Open watches, by the prefix of what they watch.",
 			float64(held.Watchers), "prefix", prefix)
 	}
+	tell(prometheus.GaugeValue, "gatehouse_cache_slab_bytes",
+		"Memory for encoded objects, which is not in Go's heap and not in its metrics.", float64(stats.SlabBytes))
+	tell(prometheus.GaugeValue, "gatehouse_cache_slab_used_bytes", "What of that is in use.", float64(stats.UsedBytes))
 	tell(prometheus.GaugeValue, "gatehouse_cache_form_bytes", "What encoded forms take that could be made anew.", float64(stats.FormBytes))
 	tell(prometheus.CounterValue, "gatehouse_slow_watchers_total", "Watches cut off because they did not take their events.",
 		float64(stats.SlowWatchers))

@@ -8,7 +8,12 @@
 //
 // The state of an object at one revision is an Entry. Its forms, the bytes that clients get, are made when they are first
 // asked for, by the very steps an uncached read would take (decode, convert, encode), and then kept. What is kept
-// beyond one encoding of each object stays within a budget of bytes.
+// beyond one encoding of each object stays within a budget of bytes. A collection is loaded when it is first looked at and then
+// kept: RATIONALE.md, "Why is nothing unloaded that nobody reads?".
+//
+// All bytes are outside of Go's heap, packed into slabs; a Form can be copied from and is never handed out. With both
+// encodings made, a pod of 4.4 KB in JSON and 2.6 KB in Protobuf takes 7.5 KB of a server's anonymous memory at rest
+// (go run ./tests/bench/read -memory 50000), of which 7.0 are those bytes.
 //
 // The package knows nothing of HTTP, of kinds or of encodings: how stored bytes become an object and an object becomes bytes
 // is told by Resource and Version.

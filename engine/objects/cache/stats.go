@@ -6,6 +6,8 @@ type Stats struct {
 	Collections map[string]CollectionStats
 	// FormBytes is what the forms within the budget take.
 	FormBytes int64
+	// SlabBytes is how much memory encoded objects have outside of Go's heap, and UsedBytes what of it is in use.
+	SlabBytes, UsedBytes int64
 	// PinnedViews is how many views are kept for paging.
 	PinnedViews int
 	// SlowWatchers is how many watchers have been cut off so far.
@@ -36,6 +38,7 @@ func (c *Cache) Stats() Stats {
 		stats.Collections[prefix] = of
 	}
 	stats.FormBytes = c.budget.bytes()
+	stats.SlabBytes, stats.UsedBytes = c.arena.mapped.Load(), c.arena.used.Load()
 	stats.PinnedViews = c.pins.len()
 	return stats
 }

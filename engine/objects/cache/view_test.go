@@ -141,6 +141,8 @@ func TestStatsCountWhatIsHeld(t *testing.T) {
 	want := Stats{
 		Collections: map[string]CollectionStats{podsPrefix: {Entries: 1, Window: 2, Watchers: 2}},
 		FormBytes:   int64(len(json)) + overhead, PinnedViews: 1,
+		// The two states of the pod, one of them in the window, and the form; all in one slab.
+		UsedBytes: 2*view.Get(keyOf("ns", "a")).Size() + int64(len(json)), SlabBytes: slabSize,
 	}
 	if diff := cmp.Diff(want, h.Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)

@@ -3,6 +3,7 @@
 // process of their own, so that the figures are the server's CPU time alone. Authentication and authorization are left out.
 //
 //	go run ./tests/bench/read -pods 5000
+//	go run ./tests/bench/read -memory 5000,50000
 package main
 
 import (
@@ -53,6 +54,9 @@ func run() (err error) {
 	flag.IntVar(&p.changes, "changes", 200, "how many changes are watched")
 	rates := flag.String("rates", "20,50,100,200,0", "how many changes there are a second, one measurement each; 0 is as many as possible")
 	streams := flag.String("streams", "1,100", "how many watches are on a connection, one measurement each")
+	memory := flag.String("memory", "", "measure memory instead, of servers with so many pods: 5000,50000")
+	binary := flag.String("binary", "", "server whose memory is measured; default: one built from this tree")
+	watches := flag.Int("watches", 10000, "how many watches there are when memory is measured")
 	flag.Parse()
 	if *client {
 		return serveJobs(os.Stdin, os.Stdout)
@@ -70,6 +74,13 @@ func run() (err error) {
 	klog.LogToStderr(false) // upstream's parts talk of what they miss here
 	klog.SetOutput(io.Discard)
 	ctx := context.Background()
+	if *memory != "" {
+		counts, err := parseNumbers(*memory)
+		if err != nil {
+			return err
+		}
+		return reportMemory(ctx, memoryPlan{dir: p.dir, binary: *binary, pods: counts, watches: *watches})
+	}
 	server, err := newTarget(ctx, p.dir, p.pods)
 	if err != nil {
 		return err
