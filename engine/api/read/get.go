@@ -20,6 +20,9 @@ func (r *Reader) Get(upstream http.HandlerFunc) http.HandlerFunc {
 }
 
 func (r *Reader) get(w http.ResponseWriter, req *http.Request, info *request.RequestInfo) (func(), Reason) {
+	if auditsAnswers(req) {
+		return nil, Audit
+	}
 	rep, reason := r.negotiate(req, "PartialObjectMetadata")
 	if reason != reasonNone {
 		return nil, reason

@@ -33,6 +33,8 @@ func TestReadsShowEveryWriteAcknowledgedBeforeThem(t *testing.T) {
 					return
 				default:
 					checkList(t, h, acknowledged.Load())
+					checkPages(t, h, acknowledged.Load())
+					checkObject(t, h, acknowledged.Load())
 				}
 			}
 		})
@@ -51,22 +53,60 @@ func TestReadsShowEveryWriteAcknowledgedBeforeThem(t *testing.T) {
 	}
 }
 
+// checkList reads both objects at once.
 func checkList(t *testing.T, h *harness, atLeast int64) {
-	got := h.get("")
-	var list corev1.ConfigMapList
-	if err := json.Unmarshal(got.Body.Bytes(), &list); err != nil || len(list.Items) != 2 {
-		t.Errorf("list: %v, %d objects: %s", err, len(list.Items), got.Body)
+	list := readList(t, h, "")
+	if len(list.Items) != 2 {
+		t.Errorf("a list has %d objects instead of 2", len(list.Items))
 		return
 	}
-	var values [2]int64
-	for i := range list.Items {
-		value, err := strconv.ParseInt(list.Items[i].Data["v"], 10, 64)
-		if err != nil {
-			t.Error(err)
-		}
-		values[i] = value
+	checkBoth(t, "a list", counted(t, &list.Items[0]), counted(t, &list.Items[1]), atLeast)
+}
+
+// checkPages reads one object after the other, at one revision.
+func checkPages(t *testing.T, h *harness, atLeast int64) {
+	first := readList(t, h, "?limit=1")
+	second := readList(t, h, "?limit=1&continue="+first.Continue)
+	if len(first.Items) != 1 || len(second.Items) != 1 || first.ResourceVersion != second.ResourceVersion {
+		t.Errorf("pages have %d and %d objects, at revisions %s and %s",
+			len(first.Items), len(second.Items), first.ResourceVersion, second.ResourceVersion)
+		return
 	}
-	if first, second := values[0], values[1]; first < second || first > second+1 || second < atLeast {
-		t.Errorf("a list begun after %d were acknowledged shows %d and %d", atLeast, first, second)
+	checkBoth(t, "a list in pages", counted(t, &first.Items[0]), counted(t, &second.Items[0]), atLeast)
+}
+
+func checkBoth(t *testing.T, what string, first, second, atLeast int64) {
+	if first < second || first > second+1 || second < atLeast {
+		t.Errorf("%s begun after %d were acknowledged shows %d and %d", what, atLeast, first, second)
 	}
+}
+
+func checkObject(t *testing.T, h *harness, atLeast int64) {
+	got := h.object("second")
+	object := &corev1.ConfigMap{}
+	if err := json.Unmarshal(got.Body.Bytes(), object); err != nil {
+		t.Errorf("get: %v: %s", err, got.Body)
+	}
+	if n := counted(t, object); n < atLeast {
+		t.Errorf("a get begun after %d were acknowledged shows %d", atLeast, n)
+	}
+}
+
+// readList reads what is there.
+func readList(t *testing.T, h *harness, query string) *corev1.ConfigMapList {
+	got := h.get(query)
+	list := &corev1.ConfigMapList{}
+	if err := json.Unmarshal(got.Body.Bytes(), list); err != nil {
+		t.Errorf("list%s: %v: %s", query, err, got.Body)
+	}
+	return list
+}
+
+// counted is how far the writer had come with an object.
+func counted(t *testing.T, object *corev1.ConfigMap) int64 {
+	n, err := strconv.ParseInt(object.Data["v"], 10, 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return n
 }

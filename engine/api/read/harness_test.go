@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -134,6 +135,14 @@ func (h *harness) get(query string) *httptest.ResponseRecorder {
 	return recorder
 }
 
+// object asks for one object.
+func (h *harness) object(name string) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	handler := h.withInfo(h.reader.Get(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(h.t.Context(), http.MethodGet, "/api/v1/namespaces/n/configmaps/"+name, nil))
+	return recorder
+}
+
 // watching is a watch under way, whose client takes what is written only when it may.
 type watching struct {
 	header http.Header
@@ -150,10 +159,16 @@ type watching struct {
 // watch starts a watch on the test's own ResponseWriter.
 func (h *harness) watch(query string) *watching {
 	h.t.Helper()
-	ctx, cancel := context.WithCancel(h.t.Context())
+	return h.watchWith(h.t.Context(), query, nil)
+}
+
+func (h *harness) watchWith(ctx context.Context, query string, header http.Header) *watching {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
 	w := &watching{header: http.Header{}, cancel: cancel, ended: make(chan struct{})}
 	w.changed = sync.NewCond(&w.mu)
 	req := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/configmaps?watch=true&"+query, nil)
+	maps.Copy(req.Header, header)
 	go func() {
 		defer close(w.ended)
 		h.handler.ServeHTTP(w, req)

@@ -37,6 +37,9 @@ func (r *Reader) List(upstream http.HandlerFunc, forceWatch bool) http.HandlerFu
 func (r *Reader) list(
 	w http.ResponseWriter, req *http.Request, info *request.RequestInfo, options *metainternalversion.ListOptions,
 ) (func(), Reason) {
+	if auditsAnswers(req) {
+		return nil, Audit
+	}
 	rep, reason := r.negotiate(req, "PartialObjectMetadataList")
 	if reason != reasonNone {
 		return nil, reason

