@@ -128,6 +128,9 @@ func (s *Server) followFiles(context.Context) error {
 	return nil
 }
 
+// startInformers starts the informers that have been asked for and do not run yet.
+func (s *Server) startInformers() { s.parts.informers.Start(s.background.Done()) }
+
 func (s *Server) buildAuthz(context.Context) (err error) {
 	config := s.config.Authorization
 	s.parts.authorizer, err = authz.New(authz.Options{
@@ -142,9 +145,10 @@ func (s *Server) buildAuthz(context.Context) (err error) {
 			Timeout:         config.Webhook.Timeout,
 			FailurePolicy:   config.Webhook.FailurePolicy,
 		},
-		OpenPaths: health.Paths(),
-		Informers: s.parts.informers,
-		Files:     s.parts.files,
+		OpenPaths:      health.Paths(),
+		Informers:      s.parts.informers,
+		StartInformers: s.startInformers,
+		Files:          s.parts.files,
 	})
 	return err
 }

@@ -38,6 +38,8 @@ type Options struct {
 	OpenPaths []string
 	// Informers are what RBAC and Node read; somebody else starts them.
 	Informers informers.SharedInformerFactory
+	// StartInformers starts those that were asked for after that. It is called when the first node makes a request.
+	StartInformers func()
 	// Files follows the files; its end is the end of that.
 	Files *files.Set
 }
@@ -159,7 +161,7 @@ func (b *builder) make(config *configuration.AuthorizationConfiguration) error {
 	for _, one := range config.Authorizers {
 		switch string(one.Type) {
 		case modes.ModeNode:
-			b.lasting[one.Type] = newNode(b.options.Informers)
+			b.lasting[one.Type] = newNodes(b.options.Informers, b.options.StartInformers)
 		case modes.ModeRBAC:
 			b.lasting[one.Type] = rbac.New(b.options.Informers.Rbac().V1())
 		case modes.ModeABAC:
