@@ -11,8 +11,6 @@ import (
 	"encoding/pem"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,8 +27,6 @@ import (
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/ptr"
-
-	"gatehouse/engine/pki"
 )
 
 const (
@@ -70,7 +66,9 @@ func serveCertificates(t *testing.T) certificates {
 	return certificates{r, r.client(t)}
 }
 
-func (c certificates) create(name, signer string, request []byte, usages ...certificatesv1.KeyUsage) (*certificatesv1.CertificateSigningRequest, error) {
+func (c certificates) create(
+	name, signer string, request []byte, usages ...certificatesv1.KeyUsage,
+) (*certificatesv1.CertificateSigningRequest, error) {
 	return c.CertificatesV1().CertificateSigningRequests().Create(context.Background(), &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
@@ -80,12 +78,18 @@ func (c certificates) create(name, signer string, request []byte, usages ...cert
 }
 
 // decide adds a condition as whoever may approve and deny does.
-func (c certificates) decide(request *certificatesv1.CertificateSigningRequest, condition certificatesv1.CertificateSigningRequestCondition) error {
+func (c certificates) decide(
+	request *certificatesv1.CertificateSigningRequest, condition certificatesv1.CertificateSigningRequestCondition,
+) error {
 	condition.Status = corev1.ConditionTrue
 	request.Status.Conditions = append(request.Status.Conditions, condition)
 	_, err := c.CertificatesV1().CertificateSigningRequests().
 		UpdateApproval(context.Background(), request.Name, request, metav1.UpdateOptions{})
 	return err
+}
+
+func (c certificates) approve(request *certificatesv1.CertificateSigningRequest) error {
+	return c.decide(request, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved})
 }
 
 // settled waits until a request has a certificate or has failed.
@@ -102,7 +106,9 @@ func (c certificates) settled(t *testing.T, name string) *certificatesv1.Certifi
 	return request
 }
 
-func condition(request *certificatesv1.CertificateSigningRequest, of certificatesv1.RequestConditionType) *certificatesv1.CertificateSigningRequestCondition {
+func condition(
+	request *certificatesv1.CertificateSigningRequest, of certificatesv1.RequestConditionType,
+) *certificatesv1.CertificateSigningRequestCondition {
 	for i, condition := range request.Status.Conditions {
 		if condition.Type == of {
 			return &request.Status.Conditions[i]
@@ -169,7 +175,7 @@ func TestApprovedRequestsAreSignedByTheSignerTheyName(t *testing.T) {
 				t.Fatal(err)
 			}
 			if test.approved == "" {
-				if err := c.decide(request, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved}); err != nil {
+				if err := c.approve(request); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -235,14 +241,18 @@ func TestApprovedRequestsThatBreakTheirSignersRulesFailForGood(t *testing.T) {
 		"kubelet-that-is-no-node": {nodeSigner,
 			x509.CertificateRequest{Subject: pkix.Name{CommonName: "jane", Organization: []string{"system:nodes"}}}, client,
 			"subject common name does not begin with system:node:"},
-		"kubelet-with-a-dns-name":       {nodeSigner, x509.CertificateRequest{Subject: node, DNSNames: []string{"edge-1"}}, client, "DNS subjectAltNames are not allowed"},
-		"kubelet-with-an-address":       {nodeSigner, x509.CertificateRequest{Subject: node, IPAddresses: []net.IP{{192, 0, 2, 1}}}, client, "IP subjectAltNames are not allowed"},
-		"kubelet-with-an-email-address": {nodeSigner, x509.CertificateRequest{Subject: node, EmailAddresses: []string{"a@b.c"}}, client, "Email subjectAltNames are not allowed"},
+		"kubelet-with-a-dns-name": {nodeSigner, x509.CertificateRequest{Subject: node, DNSNames: []string{"edge-1"}}, client,
+			"DNS subjectAltNames are not allowed"},
+		"kubelet-with-an-address": {nodeSigner, x509.CertificateRequest{Subject: node, IPAddresses: []net.IP{{192, 0, 2, 1}}}, client,
+			"IP subjectAltNames are not allowed"},
+		"kubelet-with-an-email-address": {nodeSigner, x509.CertificateRequest{Subject: node, EmailAddresses: []string{"a@b.c"}}, client,
+			"Email subjectAltNames are not allowed"},
 		"kubelet-with-a-uri": {nodeSigner, x509.CertificateRequest{Subject: node, URIs: []*url.URL{{Scheme: "spiffe", Host: "a"}}}, client,
 			"URI subjectAltNames are not allowed"},
 		"kubelet-that-wants-to-serve-too": {nodeSigner, x509.CertificateRequest{Subject: node},
 			append(client, certificatesv1.UsageServerAuth), "usages did not match [client auth digital signature key encipherment]"},
-		"serving-kubelet-without-a-name": {servingSigner, x509.CertificateRequest{Subject: node}, server, "DNS or IP subjectAltName is required"},
+		"serving-kubelet-without-a-name": {servingSigner, x509.CertificateRequest{Subject: node}, server,
+			"DNS or IP subjectAltName is required"},
 		"serving-kubelet-that-wants-in": {servingSigner, x509.CertificateRequest{Subject: node, DNSNames: []string{"edge-1"}}, client,
 			"usages did not match [digital signature key encipherment server auth]"},
 	} {
@@ -251,11 +261,12 @@ func TestApprovedRequestsThatBreakTheirSignersRulesFailForGood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.decide(request, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved}); err != nil {
+			if err := c.approve(request); err != nil {
 				t.Fatal(err)
 			}
 			failed := condition(c.settled(t, name), certificatesv1.CertificateFailed)
-			if failed == nil || failed.Reason != "SignerValidationFailure" || failed.Message != test.message || failed.Status != corev1.ConditionTrue {
+			if failed == nil || failed.Status != corev1.ConditionTrue ||
+				failed.Reason != "SignerValidationFailure" || failed.Message != test.message {
 				t.Errorf("failed condition is %v, want one that says %q", failed, test.message)
 			}
 		})
@@ -268,6 +279,7 @@ func TestRequestsThatMakeNoSenseAreNotTakenIn(t *testing.T) {
 	block, _ := pem.Decode(good)
 	forged := append([]byte(nil), block.Bytes...)
 	forged[len(forged)-1] ^= 1
+	masters := pkix.Name{CommonName: "jane", Organization: []string{"system:masters"}}
 	for name, test := range map[string]struct {
 		signer  string
 		request []byte
@@ -281,11 +293,15 @@ func TestRequestsThatMakeNoSenseAreNotTakenIn(t *testing.T) {
 			pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes[:len(block.Bytes)/2]}), nil, "spec.request: Invalid value: "},
 		"a request that another key signed": {clientSigner,
 			pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: forged}), nil, "spec.request: Invalid value: "},
-		"nothing":                             {clientSigner, nil, nil, "spec.request: Invalid value: "},
-		"a signer without a domain":           {"mine", good, nil, "spec.signerName: Invalid value: \"mine\": must be a fully qualified domain and path"},
-		"the signer of before":                {"kubernetes.io/legacy-unknown", good, nil, "the legacy signerName is not allowed via this API version"},
-		"a usage that there is not":           {clientSigner, good, []certificatesv1.KeyUsage{"everything"}, "spec.usages[0]: Unsupported value: \"everything\""},
-		"the group that may do it all":        {clientSigner, newApplicant(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "jane", Organization: []string{"system:masters"}}}).request, nil, "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"},
+		"nothing": {clientSigner, nil, nil, "spec.request: Invalid value: "},
+		"a signer without a domain": {"mine", good, nil,
+			"spec.signerName: Invalid value: \"mine\": must be a fully qualified domain and path"},
+		"the signer of before": {"kubernetes.io/legacy-unknown", good, nil,
+			"the legacy signerName is not allowed via this API version"},
+		"a usage that there is not": {clientSigner, good, []certificatesv1.KeyUsage{"everything"},
+			"spec.usages[0]: Unsupported value: \"everything\""},
+		"the group that may do it all": {clientSigner, newApplicant(t, x509.CertificateRequest{Subject: masters}).request, nil,
+			"use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"},
 		"more than a request's body can hold": {clientSigner, make([]byte, 4<<20), nil, "Request entity too large: limit is 3145728"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -318,7 +334,7 @@ func TestHugeRequestsAreSignedAndAuthoritiesAreNotMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.decide(request, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved}); err != nil {
+	if err := c.approve(request); err != nil {
 		t.Fatal(err)
 	}
 	chain, err := cert.ParseCertsPEM(c.settled(t, "huge").Status.Certificate)
@@ -344,14 +360,13 @@ func TestOnlyWhatIsApprovedAndOursIsSigned(t *testing.T) {
 	if _, err := c.create("pending", clientSigner, applicant.request, certificatesv1.UsageClientAuth); err != nil {
 		t.Fatal(err)
 	}
-	approved := certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved}
-	if err := c.decide(others, approved); err != nil {
+	if err := c.approve(others); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.decide(denied, certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateDenied}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.decide(denied, approved); !apierrors.IsConflict(err) {
+	if err := c.approve(denied); !apierrors.IsConflict(err) {
 		t.Errorf("approving what was denied since it was read: %v, want a conflict", err)
 	}
 	// One worker takes them in order: when this one is signed, it has looked at those before.
@@ -359,7 +374,7 @@ func TestOnlyWhatIsApprovedAndOursIsSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.decide(last, approved); err != nil {
+	if err := c.approve(last); err != nil {
 		t.Fatal(err)
 	}
 	c.settled(t, "last")
@@ -411,7 +426,8 @@ func TestKubeletsCertificatesAreApprovedForThoseWhoMayHaveThem(t *testing.T) {
 	usages := []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}
 	joins := c.as(t, "joins", nil, mayDo(requests, "create", "get"), mayDo(requests+"/nodeclient", "create"))
 	watches := c.as(t, "watches", nil, mayDo(requests, "create", "get"), mayDo(requests+"/selfnodeclient", "create"))
-	renews := c.as(t, "system:node:edge-1", []string{"system:nodes"}, mayDo(requests, "create", "get"), mayDo(requests+"/selfnodeclient", "create"))
+	renews := c.as(t, "system:node:edge-1", []string{"system:nodes"},
+		mayDo(requests, "create", "get"), mayDo(requests+"/selfnodeclient", "create"))
 
 	if _, err := watches.create("not-its-own", nodeSigner, node.request, usages...); err != nil {
 		t.Fatal(err)
@@ -449,17 +465,16 @@ func TestWhoApprovesMustBeAllowedToForTheSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	approved := certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved}
 	signers := mayDo("signers", "approve")
 	signers.ResourceNames = []string{"example.org/mesh"}
 	others := c.as(t, "others", nil, mayDo(requests, "get"), mayDo(requests+"/approval", "update"), signers)
 	const refused = `user not permitted to approve requests with signerName "kubernetes.io/kube-apiserver-client"`
-	if err := others.decide(request.DeepCopy(), approved); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), refused) {
+	if err := others.approve(request.DeepCopy()); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), refused) {
 		t.Errorf("approving for another signer: %v, want 403: %s", err, refused)
 	}
 	signers.ResourceNames = []string{"kubernetes.io/*"}
 	ours := c.as(t, "ours", nil, mayDo(requests, "get"), mayDo(requests+"/approval", "update"), signers)
-	if err := ours.decide(request.DeepCopy(), approved); err != nil {
+	if err := ours.approve(request.DeepCopy()); err != nil {
 		t.Errorf("approving for a signer of the domain: %v", err)
 	}
 	if signed := c.settled(t, "jane"); len(signed.Status.Certificate) == 0 {
@@ -501,68 +516,4 @@ func TestOldRequestsAreCleanedUp(t *testing.T) {
 	if _, err := requests.Get(t.Context(), "new", metav1.GetOptions{}); err != nil {
 		t.Errorf("a request that was denied a minute ago is gone: %v", err)
 	}
-}
-
-func TestOtherServersAreToldWhomToTrust(t *testing.T) {
-	clients, proxies := otherAuthority(t), otherAuthority(t)
-	config := testConfig(t, t.TempDir())
-	config.Authentication.ClientCAFiles = []string{clients}
-	config.Authentication.RequestHeader.CAFiles = []string{proxies}
-	config.Authentication.RequestHeader.AllowedNames = []string{"front-proxy"}
-	r := serve(t, config)
-	configMaps := r.client(t).CoreV1().ConfigMaps(metav1.NamespaceSystem)
-	const name = "extension-apiserver-authentication"
-	published := func() *corev1.ConfigMap {
-		t.Helper()
-		var found *corev1.ConfigMap
-		err := wait.PollUntilContextCancel(t.Context(), 5*time.Millisecond, true, func(ctx context.Context) (_ bool, err error) {
-			found, err = configMaps.Get(ctx, name, metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return false, nil
-			}
-			return err == nil, err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return found
-	}
-	first := published()
-	want := map[string]string{
-		"client-ca-file":                     string(r.pki.CAPEM()) + readText(t, clients),
-		"requestheader-client-ca-file":       readText(t, proxies),
-		"requestheader-allowed-names":        `["front-proxy"]`,
-		"requestheader-username-headers":     `["X-Remote-User"]`,
-		"requestheader-uid-headers":          `["X-Remote-Uid"]`,
-		"requestheader-group-headers":        `["X-Remote-Group"]`,
-		"requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
-	}
-	if diff := cmp.Diff(want, first.Data); diff != "" {
-		t.Errorf("published (-want +got):\n%s", diff)
-	}
-	if err := configMaps.Delete(t.Context(), name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &first.UID}}); err != nil {
-		t.Fatal(err)
-	}
-	if again := published(); again.UID == first.UID || !cmp.Equal(again.Data, first.Data) {
-		t.Errorf("what was published again differs: %v", again.Data)
-	}
-}
-
-// otherAuthority is the file of an authority that is not the server's.
-func otherAuthority(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if _, err := pki.Ensure(pki.Request{DataDir: dir}); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, "pki", "ca.crt")
-}
-
-func readText(t *testing.T, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
 }

@@ -21,7 +21,9 @@ const (
 // Sign issues a certificate, as PEM, for what a certificate request asks for: its key, subject and names, with usages, for
 // lifetime or until the authority ends. Nothing else of the request gets into the certificate, so it is never an
 // authority's. Whether the request may be granted is the caller's to know; that its sender has the key is checked here.
-func (b *Bundle) Sign(request *x509.CertificateRequest, usages []certificatesv1.KeyUsage, lifetime time.Duration) ([]byte, error) {
+func (b *Bundle) Sign(
+	request *x509.CertificateRequest, usages []certificatesv1.KeyUsage, lifetime time.Duration,
+) ([]byte, error) {
 	if err := b.authority.check(b.now()); err != nil {
 		return nil, fmt.Errorf("cannot sign the request of %s: %w", request.Subject, err)
 	}
