@@ -16,8 +16,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -134,7 +137,13 @@ func write[T any](
 // watches the same server: for every object the same events with the same states, and in the end the same lists.
 func TestInformersTellWhatThoseOfClientGoTell(t *testing.T) {
 	server := serve(t, testConfig(t, t.TempDir()))
-	theirs := informers.NewSharedInformerFactory(server.client(t), 0)
+	inProtobuf := rest.CopyConfig(server.Admin) // so that ours meets encoded forms as well as states that nobody has encoded yet
+	inProtobuf.ContentType = runtime.ContentTypeProtobuf
+	client, err := kubernetes.NewForConfig(inProtobuf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := informers.NewSharedInformerFactory(client, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer theirs.Shutdown()
 	defer cancel()

@@ -10,14 +10,12 @@ import (
 )
 
 // Object is a new object of an entry in the Reader's version, without kind and apiVersion: what a typed client makes of the entry's
-// place in a list. It keeps no forms that the cache would not keep instead of the stored bytes.
+// place in a list. It is made of the protobuf form if clients have made that already, and makes none by itself: encoding for one look
+// would cost more, and the form be one more thing to keep.
 func (r *Reader) Object(entry *cache.Entry) (runtime.Object, error) {
-	if r.object.version.Decode == nil {
+	form, found := entry.FormAtHand(r.object.version, cache.Protobuf)
+	if !found {
 		return r.convert(entry)
-	}
-	form, err := entry.Form(r.object.version, cache.Protobuf)
-	if err != nil {
-		return nil, err
 	}
 	object, err := r.Scope.Creater.New(r.Scope.Kind)
 	if err != nil {

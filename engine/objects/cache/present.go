@@ -33,3 +33,8 @@ func (c *Collection) Changed(ctx context.Context) (int64, error) {
 
 // Size is how many bytes the object has as the store keeps it.
 func (e *Entry) Size() int64 { return int64(e.size) }
+
+// FormAtHand is the Form of a version and an encoding, if it has been made already.
+func (e *Entry) FormAtHand(v *Version, encoding Encoding) (form Form, found bool) {
+	return e.formAtHand(v, encoding)
+}

@@ -32,6 +32,7 @@ const waiting = 30 * time.Second
 type house struct {
 	*Factory
 	store storage.Store
+	cache *cache.Cache // which store feeds
 	// decoded counts the objects that were decoded.
 	mu      sync.Mutex
 	decoded map[string]int
@@ -64,14 +65,8 @@ var broken = []byte("broken")
 func newHouse(t testing.TB, bounds cache.Options, options Options) *house {
 	t.Helper()
 	h := unserved(t, bounds, options)
-	h.serve(t, h.store.(*observed).cache)
+	h.Serve(h.resolve)
 	return h
-}
-
-// observed is a store with the cache that it feeds.
-type observed struct {
-	storage.Store
-	cache *cache.Cache
 }
 
 // unserved is a house of which the informers have nothing to read from yet.
@@ -93,28 +88,26 @@ func unserved(t testing.TB, bounds cache.Options, options Options) *house {
 	if err := c.Serve(context.Background(), store); err != nil {
 		t.Fatal(err)
 	}
-	return &house{Factory: New(nil, options), store: &observed{store, c}, decoded: map[string]int{}}
+	return &house{Factory: New(nil, options), store: store, cache: c, decoded: map[string]int{}}
 }
 
-func (h *house) serve(t testing.TB, c *cache.Cache) {
-	t.Helper()
-	h.Serve(func(kind schema.GroupVersionKind) (Resource, error) {
-		known, found := prefixes[kind.Kind]
-		if !found {
-			return Resource{}, fmt.Errorf("%s is not served", kind)
-		}
-		collection := c.Attach(cache.Resource{
-			Prefix: known.prefix,
-			Decode: func(key string, value []byte, revision int64) (runtime.Object, error) {
-				return h.decode(known.empty(), key, value, revision)
-			},
-			Attributes: func(runtime.Object) (labels.Set, fields.Set, error) { return nil, nil, nil },
-		})
-		return Resource{
-			GroupResource: known.resource, Namespaced: known.spread, Collection: collection, Prefix: known.prefix,
-			Decode: (*cache.Entry).Object,
-		}, nil
+// resolve is a Resolver over the cache that the house's store feeds.
+func (h *house) resolve(kind schema.GroupVersionKind) (Resource, error) {
+	known, found := prefixes[kind.Kind]
+	if !found {
+		return Resource{}, fmt.Errorf("%s is not served", kind)
+	}
+	collection := h.cache.Attach(cache.Resource{
+		Prefix: known.prefix,
+		Decode: func(key string, value []byte, revision int64) (runtime.Object, error) {
+			return h.decode(known.empty(), key, value, revision)
+		},
+		Attributes: func(runtime.Object) (labels.Set, fields.Set, error) { return nil, nil, nil },
 	})
+	return Resource{
+		GroupResource: known.resource, Namespaced: known.spread, Collection: collection, Prefix: known.prefix,
+		Decode: (*cache.Entry).Object,
+	}, nil
 }
 
 func (h *house) decode(object message, key string, value []byte, revision int64) (runtime.Object, error) {

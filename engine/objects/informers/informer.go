@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -92,8 +93,8 @@ func (i *informer) load(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	backoff := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Cap: 10 * time.Second, Steps: 1 << 30}
-	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+	between := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Cap: 10 * time.Second, Steps: math.MaxInt}
+	_ = between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) { // its only error is ctx's
 		err := i.loadNow(ctx)
 		if err != nil && ctx.Err() == nil {
 			i.logger.Error("an informer has nothing to read yet, and tries again", "error", err)

@@ -2,11 +2,13 @@ package informers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientcache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -227,6 +229,26 @@ func TestAPanicOfAHandlerHarmsNobody(t *testing.T) {
 	h.putPod(t, "a", "")
 	h.putPod(t, "b", "")
 	diary.await(t, 2)
+}
+
+func TestInformersSyncWhenWhatTheyReadTurnsUpLate(t *testing.T) {
+	h := unserved(t, cache.Options{}, Options{})
+	h.putPod(t, "a", "")
+	asked := 0
+	h.Serve(func(kind schema.GroupVersionKind) (Resource, error) {
+		if asked++; asked <= 2 {
+			return Resource{}, errors.New("not yet")
+		}
+		return h.resolve(kind)
+	})
+	informer := h.Core().V1().Pods().Informer()
+	diary := newDiary(nil)
+	keep(t, informer, diary)
+	h.start(t)
+	diary.await(t, 1)
+	if !informer.HasSynced() {
+		t.Error("a handler has been told, and the informer has not synced")
+	}
 }
 
 // tickers is a clock that tells when a ticker was made.

@@ -89,10 +89,15 @@ func (s *store) Get(object any) (item any, exists bool, err error) {
 // List implements cache.Store. It has no way to tell of an error: those who ask before the informer has synced may get nothing.
 func (s *store) List() []any {
 	all, err := s.list("")
-	if err != nil {
+	s.report(err)
+	return all
+}
+
+// report logs why a list stays empty, unless that is because the server is ending.
+func (s *store) report(err error) {
+	if err != nil && !errors.Is(err, cache.ErrClosed) {
 		s.source.logger.Error("a list stays empty", "kind", s.source.kind, "error", err)
 	}
-	return all
 }
 
 func (s *store) list(prefix string) ([]any, error) {
@@ -107,7 +112,7 @@ func (s *store) list(prefix string) ([]any, error) {
 func (s *store) ListKeys() []string {
 	objects, view, err := s.view()
 	if err != nil {
-		s.source.logger.Error("a list of keys stays empty", "kind", s.source.kind, "error", err)
+		s.report(err)
 		return nil
 	}
 	return keysIn(objects, view, "")

@@ -311,7 +311,7 @@ func TestNothingCanBeReadBeforeItIsServed(t *testing.T) {
 	if informer.HasSynced() || informer.LastSyncResourceVersion() != "" {
 		t.Error("the informer has synced before it had anything to read")
 	}
-	h.serve(t, h.store.(*observed).cache)
+	h.Serve(h.resolve)
 	until(t, "the informer to sync", informer.HasSyncedChecker().Done())
 	if _, exists, err := informer.GetIndexer().GetByKey("ns/a"); !exists || err != nil {
 		t.Errorf("get: %t, %v", exists, err)
