@@ -128,6 +128,17 @@ func (h *harness) writeBytes(name string, stored []byte) int64 {
 	return revision
 }
 
+// remove deletes a config map and returns the revision.
+func (h *harness) remove(name string) int64 {
+	h.t.Helper()
+	_, revision, err := h.store.Apply(h.t.Context(),
+		storage.Write{Key: "/registry/configmaps/n/" + name, Delete: true, Expected: storage.AnyRevision})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return revision
+}
+
 // get asks for a list or an object that ends by itself.
 func (h *harness) get(query string) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()

@@ -93,6 +93,21 @@ func (s *stream) addFrame(around envelope, event watch.EventType, item cache.For
 	return nil
 }
 
+// addShared adds frames that were made for many watches.
+func (s *stream) addShared(frames *frames) error {
+	if err := s.write(); err != nil { // what came before
+		return err
+	}
+	s.counts.Add(float64(len(frames.sizes)))
+	for _, size := range frames.sizes {
+		s.sizes.Observe(size)
+	}
+	if _, err := s.writer.Write(frames.bytes); err != nil {
+		return errGone
+	}
+	return nil
+}
+
 func (s *stream) write() error {
 	if s.pending == nil || len(*s.pending) == 0 {
 		return nil

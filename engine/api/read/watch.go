@@ -144,9 +144,10 @@ func (s *stream) sendPresent(view cache.View, start watchStart) error {
 func (s *stream) follow() error {
 	timer := s.reader.Clock.NewTimer(s.untilWake())
 	defer timer.Stop()
+	gone := s.request.Context().Done() // asked once: requests' contexts are long chains
 	for {
 		select {
-		case <-s.request.Context().Done():
+		case <-gone:
 			return nil
 		case <-s.source.Ready():
 			if err := s.sendChanges(); err != nil {
@@ -203,16 +204,28 @@ func (s *stream) sendChanges() error {
 
 // addChanges takes what has happened.
 func (s *stream) addChanges() error {
-	events, revision, err := s.source.Take()
+	batches, revision, err := s.source.TakeBatches()
 	if err != nil {
 		return err
 	}
-	for _, event := range events {
-		if err := s.addChange(event); err != nil {
+	for _, batch := range batches {
+		if err := s.addBatch(batch); err != nil {
 			return err
 		}
 	}
 	s.seen = max(s.seen, revision)
+	return nil
+}
+
+func (s *stream) addBatch(batch *cache.Batch) error {
+	if frames := s.sharedFrames(batch); frames != nil {
+		return s.addShared(frames)
+	}
+	for _, event := range batch.Events() {
+		if err := s.addChange(event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

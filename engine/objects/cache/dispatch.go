@@ -133,9 +133,10 @@ func (d *dispatcher) deliver(now time.Time) (wait time.Duration) {
 
 // handOut gives a topic's batch to its watchers. mu must be held.
 func (d *dispatcher) handOut(t *topic) {
+	batch := &Batch{events: t.batch, weight: t.weight, watchers: len(t.watchers)}
 	// Backwards, for the last one takes the place of one that is forgotten.
 	for i := len(t.watchers) - 1; i >= 0; i-- {
-		if w := t.watchers[i]; !w.offer(t.batch, t.weight, d.watchEvents, d.watchBytes) {
+		if w := t.watchers[i]; !w.offer(batch, d.watchEvents, d.watchBytes) {
 			d.forget(w)
 			d.slow.Add(1)
 		}

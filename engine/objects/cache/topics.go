@@ -30,7 +30,7 @@ type topicField struct {
 // topic is the watchers with one key.
 type topic struct {
 	watchers []*Watcher // in no order; each knows its place
-	// batch collects what they will be handed next. Its watchers share it and never change it.
+	// batch collects what they will be handed next.
 	batch  []*Event
 	weight int64
 	// due is when the next batch may be handed out.

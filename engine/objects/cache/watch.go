@@ -41,7 +41,7 @@ type Watcher struct {
 	onEnd      func()
 
 	mu     sync.Mutex // guards all below
-	queue  [][]*Event
+	queue  []*Batch
 	events int32    // in queue
 	ended  error    // why there will be no more
 	weight int64    // in queue
@@ -138,51 +138,78 @@ func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 
 // Take is Next without waiting: no events and no error mean that there is nothing new up to revision.
 func (w *Watcher) Take() (events []*Event, revision int64, err error) {
+	batches, revision, err := w.TakeBatches()
+	if len(batches) == 1 {
+		events = batches[0].events
+		return events[:len(events):len(events)], revision, err
+	}
+	for _, batch := range batches {
+		events = append(events, batch.events...)
+	}
+	return events, revision, err
+}
+
+// TakeBatches is Take for those who can share with other watchers what they make of the events.
+func (w *Watcher) TakeBatches() (batches []*Batch, revision int64, err error) {
 	// All up to here has been offered already, so that what is not in the queue now was not for this watcher.
 	told := w.collection.cache.dispatcher.told.Load()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	events = w.missed
-	for _, batch := range w.queue {
-		events = w.appendNew(events, batch)
-	}
+	batches = w.unseen()
 	w.missed, w.queue, w.events, w.weight = nil, nil, 0, 0
-	if len(events) > 0 {
+	if len(batches) > 0 {
+		events := batches[len(batches)-1].events
 		w.seen = max(w.seen, events[len(events)-1].Revision)
 	}
 	if w.ended == nil {
 		w.seen = max(w.seen, told)
 	}
-	if len(events) > 0 {
-		return events, w.seen, nil
+	if len(batches) > 0 {
+		return batches, w.seen, nil
 	}
 	return nil, w.seen, w.ended
 }
 
-// appendNew appends what of a batch has not been seen. The first batch, if all of it is new, is passed on as it is.
-func (w *Watcher) appendNew(events, batch []*Event) []*Event {
-	for len(batch) > 0 && batch[0].Revision <= w.seen {
-		batch = batch[1:]
+// unseen is what is to be delivered next; it takes the queue's place in memory. mu must be held.
+func (w *Watcher) unseen() []*Batch {
+	unseen := w.queue[:0]
+	if len(w.missed) > 0 {
+		unseen = make([]*Batch, 0, 1+len(w.queue))
+		unseen = append(unseen, &Batch{events: w.missed})
 	}
-	if len(events) == 0 {
-		return batch[:len(batch):len(batch)]
+	for _, batch := range w.queue {
+		if batch = batch.after(w.seen); batch != nil {
+			unseen = append(unseen, batch)
+		}
 	}
-	return append(events, batch...)
+	return unseen
+}
+
+// after is what of a batch is of later revisions; nil if nothing is.
+func (b *Batch) after(revision int64) *Batch {
+	if b.events[0].Revision > revision {
+		return b
+	}
+	first := slices.IndexFunc(b.events, func(e *Event) bool { return e.Revision > revision })
+	if first < 0 {
+		return nil
+	}
+	return &Batch{events: b.events[first:]}
 }
 
 // offer is the dispatcher's, in commit order, and never waits. It returns false when the watcher has fallen too far behind:
 // then what has gathered is dropped, so that a forgotten watcher holds no memory.
-func (w *Watcher) offer(batch []*Event, weight int64, mostEvents int, mostWeight int64) bool {
+func (w *Watcher) offer(batch *Batch, mostEvents int, mostWeight int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer w.signal()
-	if w.events > 0 && (int(w.events)+len(batch) > mostEvents || w.weight+weight > mostWeight) {
+	if w.events > 0 && (int(w.events)+len(batch.events) > mostEvents || w.weight+batch.weight > mostWeight) {
 		w.finish(ErrSlowWatcher)
 		w.onEnd()
 		return false
 	}
 	w.queue = append(w.queue, batch)
-	w.events, w.weight = w.events+int32(len(batch)), w.weight+weight
+	w.events, w.weight = w.events+int32(len(batch.events)), w.weight+batch.weight
 	return true
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,6 +108,7 @@ func serve(config gatehouse.Config) (*httptest.Server, error) {
 	paths := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	server := httptest.NewUnstartedServer(filters.WithRequestReceivedTimestamp(filters.WithRequestInfo(handler, paths)))
 	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{DynamicRecordSizingDisabled: true} // as the engine has it
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	return server, nil
