@@ -115,7 +115,7 @@ func TestWrongCredentialsAreRefusedAndLoggedOnce(t *testing.T) {
 	want := strings.Count(u.Process().Log().String(), logged)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := u.ask(t, test.who, http.MethodPost, "/apis/authentication.k8s.io/v1/selfsubjectreviews", selfReview)
+			got := u.ask(t, test.who, http.MethodPost, reviewPath, selfReview)
 			var status metav1.Status
 			if err := json.Unmarshal([]byte(got.body), &status); err != nil {
 				t.Fatalf("%v: %s", err, got.body)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,6 +55,13 @@ func start(t *testing.T, dir string, flags ...string) *world {
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(config.CAData)
+	// Until the first start has made them, nobody may even ask who he is.
+	for _, role := range []string{"system:basic-user", "system:public-info-viewer"} {
+		eventually(t, func() error {
+			_, err := w.client.RbacV1().ClusterRoleBindings().Get(t.Context(), role, metav1.GetOptions{})
+			return err
+		})
+	}
 	return w
 }
 
@@ -132,12 +140,18 @@ func (w *world) askFrom(t *testing.T, address string, who credentials, method, p
 	return answer{response.StatusCode, response.Header, string(text)}
 }
 
-const selfReview = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
+// reviewPath and selfReview ask the server who asks.
+const (
+	reviewPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+	selfReview = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
+)
+
+var errNotYet = errors.New("not yet")
 
 // whoami is whom the server takes a client for, nil for nobody.
 func (w *world) whoami(t *testing.T, who credentials) *authenticationv1.UserInfo {
 	t.Helper()
-	return user(t, w.ask(t, who, http.MethodPost, "/apis/authentication.k8s.io/v1/selfsubjectreviews", selfReview))
+	return user(t, w.ask(t, who, http.MethodPost, reviewPath, selfReview))
 }
 
 func user(t *testing.T, a answer) *authenticationv1.UserInfo {
