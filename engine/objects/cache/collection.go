@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -35,6 +36,8 @@ type Collection struct {
 
 	// selected says that somebody has asked for attributes: then they are worth making whenever an object is decoded anyway.
 	selected atomic.Bool
+	// page is how many objects a load reads at a time.
+	page int
 	// loading holds a token while somebody loads the collection.
 	loading chan struct{}
 	// loaded is set once, when all that Cache.mu guards below is filled in.
@@ -61,7 +64,7 @@ func (c *Cache) Attach(r Resource) *Collection {
 		return collection
 	}
 	collection := &Collection{
-		cache: c, resource: r, loading: make(chan struct{}, 1),
+		cache: c, resource: r, page: loadPage, loading: make(chan struct{}, 1),
 		topics: newTopics(r.Indexed),
 		window: window{events: c.options.WindowEvents, bytes: c.options.WindowBytes},
 	}
@@ -101,24 +104,50 @@ func (c *Collection) loadNow(ctx context.Context) error {
 		return err
 	}
 	c.gather(true)
-	prefix := c.resource.Prefix
-	result, err := backend.Range(ctx, storage.RangeRequest{Start: prefix, End: storage.PrefixEnd(prefix)})
+	read, revision, err := c.read(ctx, backend, c.page)
+	if errors.Is(err, storage.ErrCompacted) {
+		// The store forgot the revision of the first page before the last one was read. All at once, it cannot.
+		read, revision, err = c.read(ctx, backend, 0)
+	}
 	if err != nil {
 		c.gather(false)
 		return err
 	}
-	c.settle(c.plant(result.Items), result.Revision)
+	c.settle(read, revision)
 	return nil
 }
 
-// plant makes a tree of what the store holds.
-func (c *Collection) plant(items []storage.Item) *tree {
+// loadPage is how many objects are read at a time while a collection is loaded, so that not all are in memory twice.
+const loadPage = 5000
+
+// read makes a tree of what the store holds at one revision, reading so many objects at a time, or all at once for 0.
+func (c *Collection) read(ctx context.Context, backend storage.Store, page int) (*tree, int64, error) {
+	prefix := c.resource.Prefix
 	planted := newTree()
+	request := storage.RangeRequest{Start: prefix, End: storage.PrefixEnd(prefix), Limit: page}
+	for {
+		result, err := backend.Range(ctx, request)
+		if err != nil {
+			planted.retire()
+			return nil, 0, err
+		}
+		if request.Revision == 0 {
+			request.Revision = result.Revision
+		}
+		c.plant(planted, result.Items)
+		if !result.More || len(result.Items) == 0 {
+			return planted, request.Revision, nil
+		}
+		request.Start = result.Items[len(result.Items)-1].Key + "\x00"
+	}
+}
+
+// plant adds to a tree what the store holds.
+func (c *Collection) plant(planted *tree, items []storage.Item) {
 	for i := range items {
 		item := &items[i]
 		planted.put(newEntry(c, item.Key, item.Value, item.ModRevision))
 	}
-	return planted
 }
 
 func (c *Collection) gather(on bool) {

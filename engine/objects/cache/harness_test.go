@@ -276,7 +276,9 @@ func (h *house) treeAt(t testing.TB, revision int64) *tree {
 	if err != nil {
 		t.Errorf("read the store at revision %d: %v", revision, err)
 	}
-	return h.pods.plant(result.Items)
+	planted := newTree()
+	h.pods.plant(planted, result.Items)
+	return planted
 }
 
 // watchers is how many watch pods.

@@ -122,7 +122,7 @@ func TestAForgottenArenaIsGivenBackWhole(t *testing.T) {
 // TestChurnDoesNotPinMemory replaces everything many times over, in an order in which old and new lie side by side, and so that
 // some objects stay for ever.
 func TestChurnDoesNotPinMemory(t *testing.T) {
-	const pods, rounds = 1500, 12
+	const pods, rounds = 800, 12
 	h := open(t, Options{WindowEvents: 100})
 	h.view(t)
 	revision := int64(1)

@@ -62,6 +62,13 @@ func (t *tree) scan(start, end string) iter.Seq[*Entry] {
 	}
 }
 
+// retire gives up a tree that nobody has seen.
+func (t *tree) retire() {
+	for e := range t.scan("", "") {
+		e.retire()
+	}
+}
+
 // within says that every key lies in [start, end).
 func (t *tree) within(start, end string) bool {
 	first, ok := t.btree.Min()

@@ -124,6 +124,46 @@ func TestFailureToLoadIsToldAndNotKept(t *testing.T) {
 	}
 }
 
+func TestACollectionIsLoadedInPagesOfOneRevision(t *testing.T) {
+	for name, forget := range map[string]bool{"that the store keeps": false, "that the store forgets meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, Options{})
+			for i := range 10 {
+				h.put(t, pod(fmt.Sprintf("pod-%d", i)))
+			}
+			h.pods.page = 3
+			h.store.after = sync.OnceFunc(func() {
+				h.put(t, pod("pod-0"))
+				h.remove(t, pod("pod-4"))
+				last := h.put(t, pod("pod-55"))
+				if !forget {
+					return
+				}
+				if err := h.store.Compact(context.Background(), last); err != nil {
+					t.Error(err)
+				}
+			})
+			view := h.view(t)
+			if diff := cmp.Diff(h.stored(t, view), listed(view)); diff != "" {
+				t.Errorf("in the cache (-stored +held):\n%s", diff)
+			}
+			var used int64
+			for e := range view.Scan("", "") {
+				used += e.Size()
+			}
+			if forget {
+				// The pages that were given up are not held against the cache.
+				if got := h.Stats().UsedBytes; got != used {
+					t.Errorf("%d bytes are told as used, %d are", got, used)
+				}
+			}
+			if n, want := h.store.ranged.Load(), map[bool]int64{false: 4, true: 3}[forget]; n != want {
+				t.Errorf("the store was read %d times, want %d", n, want)
+			}
+		})
+	}
+}
+
 func TestStatsCountWhatIsHeld(t *testing.T) {
 	h := open(t, Options{})
 	h.Attach(Resource{Prefix: "/registry/nodes/"})
