@@ -18,9 +18,14 @@ func (c code) take(global uint32, n int) code {
 	return append(c.with(opGlobalGet, global).number(n), op).with(opGlobalSet, global)
 }
 
-// pauseIfNegative appends: if the number on the operand stack is negative, call pause.
-func (c code) pauseIfNegative(pause uint32) code {
-	return append(append(c.number(0), opI32LtS, opIf, noResult).with(opCall, pause), opEnd)
+// ifNegative appends: if the global is negative, op.
+func (c code) ifNegative(global uint32, op, operand byte) code {
+	return append(c.with(opGlobalGet, global).number(0), opI32LtS, op, operand)
+}
+
+// pauseIfNegative appends: if the global is negative, call pause.
+func (c code) pauseIfNegative(global, pause uint32) code {
+	return append(c.ifNegative(global, opIf, noResult).with(opCall, pause), opEnd)
 }
 
 // helpers are the indices of the functions put after a module's own, as the rewritten module counts.
@@ -73,8 +78,8 @@ func (m *module) pauseCode() code {
 // weighCode is: fuel -= length >> pieceShift; pause if there is none; length.
 func (m *module) weighCode() code {
 	c := code{0}.with(opGlobalGet, m.fuel()).with(opLocalGet, 0).number(pieceShift)
-	c = append(c, opI32ShrU, opI32Sub).with(opGlobalSet, m.fuel()).with(opGlobalGet, m.fuel())
-	return append(c.pauseIfNegative(m.helpers.pause).with(opLocalGet, 0), opEnd)
+	c = append(c, opI32ShrU, opI32Sub).with(opGlobalSet, m.fuel())
+	return append(c.pauseIfNegative(m.fuel(), m.helpers.pause).with(opLocalGet, 0), opEnd)
 }
 
 // The parameters of fill and copy.

@@ -1,13 +1,18 @@
 package meter
 
-// When weight that has gathered is taken off the fuel.
+// When weight that has gathered is taken off the fuel. Taking it costs as much as an instruction or two, so that little is left
+// to be counted elsewhere.
 const (
 	// gatherCall is how much may be left uncounted when a metered function is called. The callee looks at the fuel.
 	gatherCall = 64
+	// gatherLoop is how much a turn of a loop may leave to the loop's head to count.
+	gatherLoop = 32
 	// gatherMost is how much a function may do before it looks at the fuel itself, on a way without loops.
 	gatherMost = 4096
-	// credit is the part of weightEntry that counts for what the function does afterwards.
-	credit = weightEntry - 8
+	// gatherLast is how much may be left to be looked at when a function returns.
+	gatherLast = 64
+	// What a function takes on entry counts for the entry itself, for what it does first, and for what it does last.
+	creditFirst, creditLast = 24, 32
 )
 
 // rewriter writes one function anew. It walks once over the instructions and knows at each the most that may have been done
@@ -23,6 +28,8 @@ type rewriter struct {
 	gathered int
 	// dead is set where no way leads.
 	dead bool
+	// level is how many blocks are open in out.
+	level int
 	// wrapped is set when the body is in a block of its own, after which the function gives its stack back.
 	wrapped bool
 	// stack is what the function takes of the stack, when wrapped.
@@ -32,12 +39,18 @@ type rewriter struct {
 // frame is a block, a loop, an if or the function itself.
 type frame struct {
 	op byte
+	// level is how many blocks are open in out where a branch to the frame is nearest to it.
+	level int
+	// wide is set when a loop has got blocks around it.
+	wide bool
 	// reached is set when a branch leads to the frame's end, or an if may be passed by; gathered is the most that it brings.
 	reached  bool
 	gathered int
 	// before is what had gathered ahead of an if, dead whether any way leads into the frame.
 	before int
 	dead   bool
+	// head is where in out the number lies that a loop's head takes, and turn what it must be.
+	head, turn int
 }
 
 // rewrite appends a function, its size first, to out.
@@ -46,10 +59,10 @@ func (m *module) rewrite(out []byte, body *reader, function int, s shape) []byte
 		body.at = s.locals
 		return m.renumber(out, body)
 	}
-	w := &rewriter{m: m, body: body, wrapped: s.calls, stack: s.frame, frames: make([]frame, 1, 16), gathered: -credit}
+	w := &rewriter{m: m, body: body, wrapped: s.calls, stack: s.frame, frames: make([]frame, 1, 16), gathered: -creditFirst}
 	w.out = append(make(code, 0, len(body.data)*3/2+64), body.data[:s.locals]...)
 	body.at, w.copied = s.locals, s.locals
-	w.enter(m.typeOf(uint32(function)).results)
+	w.enter(uint32(function))
 	var i instruction
 	for len(w.frames) > 0 {
 		i.next(body)
@@ -72,19 +85,28 @@ func (m *module) renumber(out []byte, body *reader) []byte {
 	return appendBytes(out, append(w.out, body.data[w.copied:]...))
 }
 
-// enter takes the entry's fuel and the frame's stack, and looks at both at once.
-func (w *rewriter) enter(results []byte) {
-	fuel, stack := w.m.fuel(), w.m.stack()
-	w.out = w.out.take(fuel, weightEntry)
-	w.out = w.out.with(opGlobalGet, fuel)
-	if w.wrapped {
-		w.out = w.out.take(stack, w.stack)
-		w.out = append(w.out.with(opGlobalGet, stack), opI32Or)
+// enter takes the entry's fuel and the frame's stack. When there is no fuel, the function pauses and calls itself: a call that
+// is followed by anything else would cost every call, not only those that pause, for the compiler would keep parameters in
+// memory across it. The stack is looked at by pauses only: as fuel is taken in proportion to it, one comes before there is much
+// too little of it. Only very large frames are looked at on their own.
+func (w *rewriter) enter(function uint32) {
+	t := w.m.typeOf(function)
+	fuel := max(weightEntry, w.stack/bytesPerUnit)
+	w.out = w.out.take(w.m.fuel(), min(fuel, weightEntryMost)).ifNegative(w.m.fuel(), opIf, noResult)
+	w.out = w.out.with(opCall, w.m.helpers.pause)
+	for i := range t.params {
+		w.out = w.out.with(opLocalGet, uint32(i))
 	}
-	w.out = w.out.pauseIfNegative(w.m.helpers.pause)
+	w.out = append(w.out.with(opCall, w.m.newIndex(function)), opReturn, opEnd)
 	if w.wrapped {
+		w.out = w.out.take(w.m.stack(), w.stack)
+		if fuel > weightEntryMost {
+			w.out = w.out.pauseIfNegative(w.m.stack(), w.m.helpers.pause)
+		}
 		w.out = append(w.out, opBlock)
-		w.out = append(w.out, w.m.wrapType(results)...)
+		w.out = append(w.out, w.m.wrapType(t.results)...)
+		w.level = 1
+		w.frames[0].level = 1
 	}
 }
 
@@ -92,7 +114,7 @@ func (w *rewriter) enter(results []byte) {
 func (w *rewriter) leave() {
 	w.flush() // the block's end, or nothing
 	if w.wrapped {
-		w.settle()
+		w.last()
 		w.out = w.out.take(w.m.stack(), -w.stack)
 		w.out = append(w.out, opEnd)
 	}
@@ -105,7 +127,7 @@ func (w *rewriter) instruction(i *instruction) {
 	}
 	if !w.dead && w.gathered > gatherMost && len(w.frames) > 0 {
 		w.flush()
-		w.settle()
+		w.settle(0)
 	}
 }
 
@@ -116,7 +138,8 @@ func (w *rewriter) control(i *instruction) bool {
 	}
 	switch i.op {
 	case opBlock, opIf:
-		w.frames = append(w.frames, frame{op: i.op, before: w.gathered, dead: w.dead})
+		w.level++
+		w.frames = append(w.frames, frame{op: i.op, level: w.level, before: w.gathered, dead: w.dead})
 	case opLoop:
 		w.loop(i)
 	case opElse:
@@ -133,10 +156,10 @@ func (w *rewriter) control(i *instruction) bool {
 		w.branch(i, i.labels...)
 		w.dead = true
 	case opReturn:
-		w.branch(i, uint32(len(w.frames)-1))
+		w.count(i, uint32(len(w.frames)-1))
 		if w.wrapped {
 			w.replace(i)
-			w.out = w.out.with(opBr, uint32(len(w.frames)-1))
+			w.out = w.out.with(opBr, uint32(w.level-w.frames[0].level))
 		}
 		w.dead = true
 	case opUnreachable:
@@ -147,16 +170,69 @@ func (w *rewriter) control(i *instruction) bool {
 	return true
 }
 
-// loop looks at the fuel at each turn.
+// loop looks at the fuel at each turn. To pause it is left for a loop around it, which calls the host and enters it again:
+//
+//	block                   ;; what the loop results in
+//	  loop
+//	    block
+//	      loop              ;; the guest's
+//	        ...             ;; take fuel; if there is none, leave the block
+//	      end
+//	      br 2
+//	    end
+//	    call pause
+//	    br 0
+//	  end
+//	  unreachable
+//	end
+//
+// A call within the loop would have the compiler keep in memory, at each turn, what changes with each turn.
 func (w *rewriter) loop(i *instruction) {
-	w.frames = append(w.frames, frame{op: opLoop, dead: w.dead})
-	if w.dead {
-		return
+	f := frame{op: opLoop, dead: w.dead, turn: 1}
+	w.level++
+	if !w.dead {
+		w.turn(i, &f)
+		w.flushBefore(i)
+		f.wide = i.index == noType || len(w.m.types[i.index].params) == 0
+		if f.wide {
+			w.out = append(append(w.out, opBlock), w.body.data[i.start+1:i.end]...)
+			w.out = append(w.out, opLoop, noResult, opBlock, noResult)
+			w.level += 3
+		}
+		w.flush()
+		w.out = w.out.with(opGlobalGet, w.m.fuel())
+		f.head = len(w.out) + 1
+		w.out = append(w.out, opI32Const, 0, 0, opI32Sub).with(opGlobalSet, w.m.fuel())
+		if f.wide {
+			w.out = w.out.ifNegative(w.m.fuel(), opBrIf, 1)
+		} else { // it has parameters, which compilers do not write
+			w.out = w.out.pauseIfNegative(w.m.fuel(), w.m.helpers.pause)
+		}
+		w.gathered = 0
 	}
-	w.takeDown(i, weightLoop)
-	w.flush()
-	w.out = w.out.take(w.m.fuel(), weightLoop).with(opGlobalGet, w.m.fuel()).pauseIfNegative(w.m.helpers.pause)
-	w.gathered = 0
+	f.level = w.level
+	w.frames = append(w.frames, f)
+}
+
+// closeLoop writes what follows a loop, and in its head what a turn takes: two bytes of signed LEB128, whatever it is.
+func (w *rewriter) closeLoop(f *frame) {
+	if f.head > 0 {
+		w.out[f.head], w.out[f.head+1] = byte(f.turn)|0x80, byte(f.turn>>7)
+	}
+	if f.wide {
+		w.flush()
+		w.out = append(w.out, opBr, 2, opEnd).with(opCall, w.m.helpers.pause)
+		w.out = append(w.out, opBr, 0, opEnd, opUnreachable, opEnd)
+		w.level -= 3
+	}
+}
+
+// turn is called on each way to a loop's head. The head counts as much as any of these ways leaves to it.
+func (w *rewriter) turn(i *instruction, loop *frame) {
+	if w.gathered > gatherLoop {
+		w.takeDown(i, 0)
+	}
+	loop.turn = max(loop.turn, w.gathered)
 }
 
 // end closes a frame: what follows it is reached through it or by branches to it, but for a loop, whose label is its head.
@@ -165,7 +241,7 @@ func (w *rewriter) end(i *instruction) {
 	if len(w.frames) == 1 && !w.wrapped {
 		w.flushBefore(i)
 		if !w.dead { // branches to the function have settled before
-			w.settle()
+			w.last()
 		}
 	}
 	w.reach(&f)
@@ -174,6 +250,19 @@ func (w *rewriter) end(i *instruction) {
 	}
 	w.gathered, w.dead = f.gathered, !f.reached
 	w.frames = w.frames[:len(w.frames)-1]
+	w.level--
+	if f.op == opLoop {
+		w.closeLoop(&f)
+	}
+}
+
+// last counts what the function has done in the end.
+func (w *rewriter) last() {
+	if w.gathered > creditLast+gatherLast {
+		w.settle(creditLast)
+	} else if w.gathered > creditLast {
+		w.out = w.out.take(w.m.fuel(), w.gathered-creditLast)
+	}
 }
 
 // reach notes that the way one is on leads to a frame's end.
@@ -189,21 +278,37 @@ func (f *frame) reachedWith(gathered int) {
 	}
 }
 
-// branch counts what has gathered before a branch, as far as what it leads to does not.
+// branch writes a branch anew, for blocks may have come in between, and counts before it.
 func (w *rewriter) branch(i *instruction, labels ...uint32) {
+	w.count(i, labels...)
+	w.replace(i)
+	w.out = append(w.out, i.op)
+	if i.op == opBrTable {
+		w.out = appendUint(w.out, len(labels)-1)
+	}
+	for _, label := range labels {
+		w.out = appendUint(w.out, w.level-w.target(label).level)
+	}
+}
+
+// target is the frame that a label means.
+func (w *rewriter) target(label uint32) *frame { return &w.frames[len(w.frames)-1-int(label)] }
+
+// count takes down what has gathered before a branch, as far as what it leads to does not.
+func (w *rewriter) count(i *instruction, labels ...uint32) {
 	if w.dead {
 		return
 	}
 	for _, label := range labels {
-		switch f := &w.frames[len(w.frames)-1-int(label)]; {
+		switch f := w.target(label); {
 		case f.op == opLoop:
-			w.takeDown(i, weightLoop)
+			w.turn(i, f)
 		case int(label) == len(w.frames)-1 && !w.wrapped:
-			w.takeDown(i, 0)
+			w.takeDown(i, creditLast)
 		}
 	}
-	for _, label := range labels {
-		if f := &w.frames[len(w.frames)-1-int(label)]; f.op != opLoop {
+	for _, label := range labels { // after the first loop, for it changes what has gathered
+		if f := w.target(label); f.op != opLoop {
 			w.reach(f)
 		}
 	}
@@ -265,12 +370,10 @@ func (w *rewriter) takeDown(i *instruction, most int) {
 	}
 }
 
-// settle takes all that has gathered off the fuel and looks at it.
-func (w *rewriter) settle() {
-	if w.gathered > 0 {
-		w.out = w.out.take(w.m.fuel(), w.gathered).with(opGlobalGet, w.m.fuel()).pauseIfNegative(w.m.helpers.pause)
-		w.gathered = 0
-	}
+// settle takes what has gathered beyond most off the fuel and looks at it.
+func (w *rewriter) settle(most int) {
+	w.out = w.out.take(w.m.fuel(), w.gathered-most).pauseIfNegative(w.m.fuel(), w.m.helpers.pause)
+	w.gathered = most
 }
 
 // flushBefore copies the body up to an instruction, flush up to the end of the one read last.

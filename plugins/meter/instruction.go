@@ -117,17 +117,18 @@ func (i *instruction) readVector(body *reader) {
 // such as a load that misses every cache, weighs more, so that no unit takes more than some 25 ns when nothing does.
 const (
 	weightPlain  = 1
-	weightMemory = 4 // a load or a store
+	weightMemory = 8 // a load or a store
 	weightSlow   = 4 // a division, a square root
 	weightVector = 2
 	weightTable  = 2 // br_table
 
 	// weightLight is what a call of a function that is not metered weighs at most.
 	weightLight = 32
-	// weightEntry is what a metered function takes on entry. Its caller need not count it.
-	weightEntry = 32
-	// weightLoop is what each turn of a loop takes at its head.
-	weightLoop = 8
+	// weightEntry is the least that a metered function takes on entry, weightEntryMost the most. Its caller need not count it.
+	weightEntry     = 8 + creditFirst + creditLast
+	weightEntryMost = 1000
+	// bytesPerUnit is how much stack a unit pays for on entry.
+	bytesPerUnit = 4
 	// weightHost is a call of an imported function: the change to Go and back.
 	weightHost = 100
 	// weightGrow is memory.grow, which may have to copy the memory.

@@ -13,7 +13,7 @@ import (
 // Slice is how much fuel a guest gets at a time. It is a compromise: the guest leaves to Go once in a slice, which costs
 // a tenth of a microsecond, and Go cannot stop it in between. Code that does nothing but miss all caches takes some 2 ms for
 // a slice, tight loops take ten microseconds.
-const Slice = 100_000
+const Slice = 200_000
 
 var (
 	// ErrOverdue ends a guest's call at the deadline of its context.
@@ -28,7 +28,7 @@ var (
 func Provide(ctx context.Context, runtime wazero.Runtime) error {
 	i32 := []api.ValueType{api.ValueTypeI32}
 	_, err := runtime.NewHostModuleBuilder(ImportModule).
-		NewFunctionBuilder().WithGoFunction(api.GoFunc(refill), i32, i32).Export(importName).
+		NewFunctionBuilder().WithGoFunction(api.GoFunc(Refill), i32, i32).Export(ImportName).
 		Instantiate(ctx)
 	if err != nil {
 		return fmt.Errorf("provide %s: %w", ImportModule, err)
@@ -36,8 +36,10 @@ func Provide(ctx context.Context, runtime wazero.Runtime) error {
 	return nil
 }
 
-// refill gives a guest fuel, unless its time or its stack is used up. To be called at all is what lets the Go runtime in.
-func refill(ctx context.Context, stack []uint64) {
+// Refill is the function that Provide provides, for those who want to watch it at work. It gives a guest fuel, unless its time
+// or its stack is used up: then it panics with one of the errors above, as a host function does to end a call. To be called at
+// all is what lets the Go runtime in.
+func Refill(ctx context.Context, stack []uint64) {
 	if int32(stack[0]) < 0 {
 		panic(ErrStackOverflow)
 	}

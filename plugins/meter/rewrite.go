@@ -13,7 +13,7 @@ const Version = "1"
 // The function that a rewritten module imports from the host: (stack i32) -> (fuel i32). Package meter's Provide provides it.
 const (
 	ImportModule = "gatehouse:meter"
-	importName   = "refill"
+	ImportName   = "refill"
 )
 
 // Stack is how much stack the nested calls of a guest may take, in bytes by the rewriter's estimate.
@@ -164,7 +164,7 @@ func (m *module) readSection(id byte, in *reader) []byte {
 // meter adds what metering takes to a module that has functions of its own.
 func (m *module) meter(sections map[byte]*reader, bodies map[byte][]byte) {
 	refill, helpers := m.addHelpers()
-	host := appendBytes(appendBytes(nil, []byte(ImportModule)), []byte(importName))
+	host := appendBytes(appendBytes(nil, []byte(ImportModule)), []byte(ImportName))
 	bodies[sectionImport] = m.imports.with(1, appendUint(append(host, kindFunction), refill))
 	var types []byte
 	for _, t := range helpers {

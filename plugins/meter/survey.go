@@ -129,5 +129,6 @@ func readLocals(body *reader) int {
 }
 
 // frameSize estimates how many bytes of stack a call takes: what each local variable takes, and what calls and arithmetic
-// leave in between, which the runtime's compiler gives a place of its own each.
-func frameSize(locals, size int) int { return 64 + 8*locals + size/4 }
+// leave in between, which the runtime's compiler gives a place of its own each. A function whose frame is huge may still nest
+// a few times.
+func frameSize(locals, size int) int { return min(64+8*locals+size/4, Stack/16) }

@@ -1,0 +1,60 @@
+// Command plugins measures what metering does to WebAssembly guests, and what it is for. It prints three tables: how fast
+// guests are plain, with the runtime's own way to stop them, and metered; how late guests that never end are stopped, and what
+// memory that takes; and how long such a guest makes Go's garbage collector wait.
+//
+//	go run ./tests/bench/plugins
+//	go run ./tests/bench/plugins -rounds 9 -time 500ms
+//
+// It compiles a guest written in Go, for which it needs the go command. Speed and slices are in time of the processor, the best
+// of some rounds for the one and the worst for the other; all else is by the clock, and worse on a machine with other work.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"text/tabwriter"
+	"time"
+)
+
+//go:embed testdata/work.wasm
+var work []byte
+
+//go:embed testdata/stuck.wasm
+var stuck []byte
+
+// plan is how long is measured.
+type plan struct {
+	rounds int
+	time   time.Duration
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "plugins benchmark:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	var p plan
+	flag.IntVar(&p.rounds, "rounds", 5, "how often each figure is taken")
+	flag.DurationVar(&p.time, "time", 200*time.Millisecond, "how long one round of work takes")
+	flag.Parse()
+
+	runtime.LockOSThread() // time is the thread's
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, step := range []func(context.Context, plan, *tabwriter.Writer) error{speed, stops, stalls} {
+		if err := step(ctx, p, table); err != nil {
+			return err
+		}
+		fmt.Fprintln(table)
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
