@@ -109,7 +109,7 @@ func TestHammer(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, uint64(w)))
 		writers.Go(func() {
 			exists := map[string]bool{}
-			for range 300 {
+			for range 150 {
 				name := fmt.Sprintf("%d-%d", w, random.IntN(10))
 				if exists[name] && random.IntN(3) == 0 {
 					exists[name] = false
