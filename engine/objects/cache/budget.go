@@ -3,7 +3,7 @@ package cache
 import "sync"
 
 // overhead is what a kept form costs beside its bytes, about.
-const overhead = 160
+const overhead = 96
 
 // budget bounds the forms that can be made again. They stand in a ring, over which a hand goes to find one that has not been used
 // since it last came by: that costs readers no lock.
