@@ -80,6 +80,7 @@ type Loops struct {
 	// namespaces is read by CheckNamespaces until found is set.
 	namespaces corelisters.NamespaceLister
 	found      atomic.Bool
+	roles      *awaited // the bootstrap roles and bindings
 	logger     *slog.Logger
 }
 
@@ -110,7 +111,9 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.addAggregation(config, client)
 	l.addCertificates(config, client)
 	l.addTrust(config, client)
-	ours := bootstrap(client)
+	roles := newRolePolicy(client, config.Informers).objects()
+	l.roles = await(roles)
+	ours := bootstrap(client, roles)
 	for _, hook := range config.Hooks {
 		l.once(hook.Name, func() error {
 			if ensure, ok := ours[hook.Name]; ok {
