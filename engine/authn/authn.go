@@ -15,7 +15,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
-	"k8s.io/utils/clock"
 
 	"gatehouse/engine/authn/throttle"
 )
@@ -51,8 +50,6 @@ type Config struct {
 	Anonymous apiserver.AnonymousAuthConfig
 	// Limiter makes those wait who fail too often. Nil means that nobody has to.
 	Limiter *throttle.Limiter
-	// Clock tells the time. Nil means the real one.
-	Clock clock.Clock
 }
 
 // Chain is the gate. It is safe for concurrent use.
@@ -62,6 +59,7 @@ type Chain struct {
 	// anonymous is nil if nobody is.
 	anonymous authenticator.Request
 	limiter   *throttle.Limiter
+	familiar  *throttle.Familiar
 	counts    counts
 }
 
@@ -76,7 +74,7 @@ type step struct {
 
 // New builds the chain.
 func New(config Config) *Chain {
-	c := &Chain{limiter: config.Limiter, counts: newCounts()}
+	c := &Chain{limiter: config.Limiter, familiar: throttle.NewFamiliar(), counts: newCounts()}
 	c.identified = group.NewAuthenticatedGroupAdder(requestFunc(c.identify))
 	for rest := config.Members; len(rest) > 0; {
 		tokens := leadingTokens(rest)

@@ -84,6 +84,7 @@ func checkHeaders(header http.Header) error {
 func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error) {
 	var errs []error
 	guessed := false
+	credentials := guessable(r.Header) // members remove what they have let somebody in by
 	for i := range c.steps {
 		s := &c.steps[i]
 		response, ok, err := s.AuthenticateRequest(r)
@@ -94,6 +95,9 @@ func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error)
 				response, member = v.response, v.member
 			}
 			c.accepted(r, member)
+			if s.guessable && c.limiter != nil {
+				c.familiar.Good(credentials)
+			}
 			return response, true, nil
 		case err != nil:
 			errs = append(errs, err)
@@ -105,6 +109,7 @@ func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error)
 	}
 	err := utilerrors.NewAggregate(errs)
 	if guessed && c.limiter != nil && r.Context().Err() == nil {
+		c.familiar.Bad(credentials)
 		if source, ok := throttle.SourceOf(r.RemoteAddr); ok {
 			c.limiter.Failed(source)
 		}
@@ -118,10 +123,11 @@ func (c *Chain) accepted(r *http.Request, member string) {
 }
 
 // Wait is how long the sender of a request has to wait before its credentials are looked at, because too many from the same
-// source were wrong. It is zero for requests without anything that can be guessed, and for those that come with a
-// certificate which lets them in anyway.
+// source were wrong. It is zero for requests without anything that can be guessed, for credentials that were good lately,
+// and for those that come with a certificate which lets them in anyway.
 func (c *Chain) Wait(r *http.Request) time.Duration {
-	if c.limiter == nil || !canBeGuess(r.Header) {
+	credentials := guessable(r.Header)
+	if c.limiter == nil || credentials == "" {
 		return 0
 	}
 	source, ok := throttle.SourceOf(r.RemoteAddr)
@@ -129,7 +135,7 @@ func (c *Chain) Wait(r *http.Request) time.Duration {
 		return 0
 	}
 	wait := c.limiter.Wait(source)
-	if wait > 0 && c.certified(r) {
+	if wait > 0 && (c.familiar.Knows(credentials) || c.certified(r)) {
 		return 0
 	}
 	if wait > 0 {
@@ -138,17 +144,17 @@ func (c *Chain) Wait(r *http.Request) time.Duration {
 	return wait
 }
 
-// canBeGuess tells whether a request has credentials that can be guessed.
-func canBeGuess(header http.Header) bool {
-	if len(header[authorizationHeader]) > 0 {
-		return true
+// guessable are the credentials of a request that can be guessed, as they stand there; empty if there are none.
+func guessable(header http.Header) string {
+	if values := header[authorizationHeader]; len(values) > 0 {
+		return values[0]
 	}
 	for _, value := range header[protocolHeader] {
 		if strings.Contains(value, tokenProtocol) {
-			return true
+			return value
 		}
 	}
-	return false
+	return ""
 }
 
 // certified tells whether a certificate lets the request in before anything that can be guessed is looked at.

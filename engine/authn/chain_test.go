@@ -184,15 +184,42 @@ func TestRefusalsAreChargedToWhoGuesses(t *testing.T) {
 				}
 				_, _, _ = chain.AuthenticateRequest(r) // how it ends is not what is looked at
 			}
-			if got := chain.Wait(request("Authorization", "Bearer a")) > 0; got != test.charged {
+			if got := chain.Wait(request("Authorization", "Bearer b")) > 0; got != test.charged {
 				t.Errorf("has to wait: %t, want %t", got, test.charged)
 			}
-			other := request("Authorization", "Bearer a")
+			other := request("Authorization", "Bearer b")
 			other.RemoteAddr = "192.0.2.99:1"
 			if wait := chain.Wait(other); wait != 0 {
 				t.Errorf("somebody else has to wait %s", wait)
 			}
 		})
+	}
+}
+
+func TestCredentialsThatWereGoodNeedNotWaitForThoseWhoGuess(t *testing.T) {
+	tokens := tokenMember("t", "a", nil)
+	var forget func()
+	tokens.onChange = func(f func()) { forget = f }
+	chain := New(Config{Members: []Member{tokens.member()}, Limiter: throttle.New(clocktesting.NewFakePassiveClock(time.Now()))})
+	if _, ok, _ := chain.AuthenticateRequest(request("Authorization", "Bearer a")); !ok {
+		t.Fatal("a good token lets nobody in")
+	}
+	for range throttle.Failures {
+		_, _, _ = chain.AuthenticateRequest(request("Authorization", "Bearer x")) // it fails
+	}
+	if wait := chain.Wait(request("Authorization", "Bearer a")); wait != 0 {
+		t.Errorf("a token that was good has to wait %s", wait)
+	}
+	if chain.Wait(request("Authorization", "Bearer x")) == 0 || chain.Wait(request("Authorization", "Bearer y")) == 0 {
+		t.Error("others need not wait")
+	}
+	tokens.known = ""
+	forget()
+	if _, ok, _ := chain.AuthenticateRequest(request("Authorization", "Bearer a")); ok {
+		t.Fatal("a token that is good no more lets somebody in")
+	}
+	if chain.Wait(request("Authorization", "Bearer a")) == 0 {
+		t.Error("a token that was found bad need not wait")
 	}
 }
 

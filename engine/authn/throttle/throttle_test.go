@@ -85,3 +85,19 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		t.Errorf("%d sources are remembered, want %d", n, maxSources)
 	}
 }
+
+func TestWhatWasGoodIsKnownUntilItIsBad(t *testing.T) {
+	f := NewFamiliar()
+	if f.Knows("a") || f.Knows("") {
+		t.Error("knows credentials that it was not told of")
+	}
+	f.Good("a")
+	f.Bad("b")
+	if !f.Knows("a") || f.Knows("b") {
+		t.Error("does not know what was good, or knows what was not")
+	}
+	f.Bad("a")
+	if f.Knows("a") {
+		t.Error("knows what is not good any more")
+	}
+}
