@@ -55,13 +55,6 @@ func start(t *testing.T, dir string, flags ...string) *world {
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(config.CAData)
-	// Until the first start has made them, nobody may even ask who he is.
-	for _, role := range []string{"system:basic-user", "system:public-info-viewer"} {
-		eventually(t, func() error {
-			_, err := w.client.RbacV1().ClusterRoleBindings().Get(t.Context(), role, metav1.GetOptions{})
-			return err
-		})
-	}
 	return w
 }
 
