@@ -4,9 +4,9 @@ package meter
 // to be counted elsewhere.
 const (
 	// gatherCall is how much may be left uncounted when a metered function is called. The callee looks at the fuel.
-	gatherCall = 64
+	gatherCall = 96
 	// gatherLoop is how much a turn of a loop may leave to the loop's head to count.
-	gatherLoop = 32
+	gatherLoop = 64
 	// gatherMost is how much a function may do before it looks at the fuel itself, on a way without loops.
 	gatherMost = 4096
 	// gatherLast is how much may be left to be looked at when a function returns.
@@ -21,6 +21,9 @@ type rewriter struct {
 	m    *module
 	body *reader
 	out  code
+	// function is its index, params and results its type.
+	function        uint32
+	params, results []byte
 	// copied is up to where the body has been written to out.
 	copied int
 	frames []frame
@@ -30,9 +33,9 @@ type rewriter struct {
 	dead bool
 	// level is how many blocks are open in out.
 	level int
-	// wrapped is set when the body is in a block of its own, after which the function gives its stack back.
-	wrapped bool
-	// stack is what the function takes of the stack, when wrapped.
+	// tested is set when the fuel is looked at on entry, and the body in a block that is left when there is none.
+	tested bool
+	// stack is what the function takes of the stack; 0 when it calls no others, for then it can be there but once.
 	stack int
 }
 
@@ -55,14 +58,19 @@ type frame struct {
 
 // rewrite appends a function, its size first, to out.
 func (m *module) rewrite(out []byte, body *reader, function int, s shape) []byte {
+	body.at = s.locals
 	if s.light() {
-		body.at = s.locals
 		return m.renumber(out, body)
 	}
-	w := &rewriter{m: m, body: body, wrapped: s.calls, stack: s.frame, frames: make([]frame, 1, 16), gathered: -creditFirst}
+	t := m.typeOf(uint32(function))
+	w := &rewriter{m: m, body: body, function: uint32(function), params: t.params, results: t.results,
+		frames: make([]frame, 1, 16), gathered: -creditFirst}
+	if s.calls {
+		w.stack = s.frame
+	}
 	w.out = append(make(code, 0, len(body.data)*3/2+64), body.data[:s.locals]...)
-	body.at, w.copied = s.locals, s.locals
-	w.enter(uint32(function))
+	w.copied = s.locals
+	w.enter()
 	var i instruction
 	for len(w.frames) > 0 {
 		i.next(body)
@@ -85,39 +93,60 @@ func (m *module) renumber(out []byte, body *reader) []byte {
 	return appendBytes(out, append(w.out, body.data[w.copied:]...))
 }
 
-// enter takes the entry's fuel and the frame's stack. When there is no fuel, the function pauses and calls itself: a call that
-// is followed by anything else would cost every call, not only those that pause, for the compiler would keep parameters in
-// memory across it. The stack is looked at by pauses only: as fuel is taken in proportion to it, one comes before there is much
-// too little of it. Only very large frames are looked at on their own.
-func (w *rewriter) enter(function uint32) {
-	t := w.m.typeOf(function)
+// enter takes the entry's fuel and the frame's stack. When there is no fuel, the function pauses and calls itself:
+//
+//	block                   ;; take fuel; if there is none, leave the block
+//	  block                 ;; what the function results in
+//	    ...                 ;; the guest's
+//	  end
+//	  return                ;; give the stack back
+//	end
+//	call pause
+//	call the function       ;; with its parameters
+//
+// A call that is followed by anything else would cost every call, not only those that pause, for the compiler would keep
+// parameters in memory across it. A function that begins with a loop, as all of Go's do that call others, leaves looking at
+// the fuel to that. The stack is looked at by pauses only: as fuel is taken in proportion to it, one comes before there is much too little
+// of it. Only very large frames are looked at on their own.
+func (w *rewriter) enter() {
 	fuel := max(weightEntry, w.stack/bytesPerUnit)
-	w.out = w.out.take(w.m.fuel(), min(fuel, weightEntryMost)).ifNegative(w.m.fuel(), opIf, noResult)
-	w.out = w.out.with(opCall, w.m.helpers.pause)
-	for i := range t.params {
-		w.out = w.out.with(opLocalGet, uint32(i))
+	large := fuel > weightEntryMost
+	w.tested = w.body.data[w.body.at] != opLoop
+	if w.tested {
+		w.out = append(w.out, opBlock, noResult)
+		w.level++
 	}
-	w.out = append(w.out.with(opCall, w.m.newIndex(function)), opReturn, opEnd)
-	if w.wrapped {
+	w.out = w.out.take(w.m.fuel(), min(fuel, weightEntryMost))
+	if w.tested {
+		w.out = w.out.ifNegative(w.m.fuel(), opBrIf, 0)
+	}
+	if w.stack > 0 {
 		w.out = w.out.take(w.m.stack(), w.stack)
-		if fuel > weightEntryMost {
+		if large {
 			w.out = w.out.pauseIfNegative(w.m.stack(), w.m.helpers.pause)
 		}
-		w.out = append(w.out, opBlock)
-		w.out = append(w.out, w.m.wrapType(t.results)...)
-		w.level = 1
-		w.frames[0].level = 1
 	}
+	w.out = append(append(w.out, opBlock), w.m.wrapType(w.results)...)
+	w.level++
+	w.frames[0].level = w.level
 }
 
-// leave counts what is left and gives the stack back; the results lie on the operand stack already.
+// leave counts what is left and gives the stack back; the results lie on the operand stack already. The function's own end has
+// been copied as that of the block around the guest's instructions.
 func (w *rewriter) leave() {
-	w.flush() // the block's end, or nothing
-	if w.wrapped {
-		w.last()
+	w.flush()
+	w.last()
+	if w.stack > 0 {
 		w.out = w.out.take(w.m.stack(), -w.stack)
-		w.out = append(w.out, opEnd)
 	}
+	if w.tested {
+		w.out = append(w.out, opReturn, opEnd).with(opCall, w.m.helpers.pause)
+		for i := range w.params {
+			w.out = w.out.with(opLocalGet, uint32(i))
+		}
+		w.out = w.out.with(opCall, w.m.newIndex(w.function))
+	}
+	w.out = append(w.out, opEnd)
 }
 
 // instruction writes one instruction and what must come before and after it.
@@ -148,7 +177,7 @@ func (w *rewriter) control(i *instruction) bool {
 		f.op = opElse
 		w.gathered, w.dead = f.before, f.dead
 	case opEnd:
-		w.end(i)
+		w.end()
 	case opBr, opBrIf:
 		w.branch(i, i.index)
 		w.dead = w.dead || i.op == opBr
@@ -156,11 +185,8 @@ func (w *rewriter) control(i *instruction) bool {
 		w.branch(i, i.labels...)
 		w.dead = true
 	case opReturn:
-		w.count(i, uint32(len(w.frames)-1))
-		if w.wrapped {
-			w.replace(i)
-			w.out = w.out.with(opBr, uint32(w.level-w.frames[0].level))
-		}
+		i.op = opBr
+		w.branch(i, uint32(len(w.frames)-1))
 		w.dead = true
 	case opUnreachable:
 		w.dead = true
@@ -236,14 +262,8 @@ func (w *rewriter) turn(i *instruction, loop *frame) {
 }
 
 // end closes a frame: what follows it is reached through it or by branches to it, but for a loop, whose label is its head.
-func (w *rewriter) end(i *instruction) {
+func (w *rewriter) end() {
 	f := w.frames[len(w.frames)-1]
-	if len(w.frames) == 1 && !w.wrapped {
-		w.flushBefore(i)
-		if !w.dead { // branches to the function have settled before
-			w.last()
-		}
-	}
 	w.reach(&f)
 	if f.op == opIf && !f.dead { // without an else the condition may lead past it
 		f.reachedWith(f.before)
@@ -300,11 +320,8 @@ func (w *rewriter) count(i *instruction, labels ...uint32) {
 		return
 	}
 	for _, label := range labels {
-		switch f := w.target(label); {
-		case f.op == opLoop:
+		if f := w.target(label); f.op == opLoop {
 			w.turn(i, f)
-		case int(label) == len(w.frames)-1 && !w.wrapped:
-			w.takeDown(i, creditLast)
 		}
 	}
 	for _, label := range labels { // after the first loop, for it changes what has gathered

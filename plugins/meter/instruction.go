@@ -128,7 +128,7 @@ const (
 	weightEntry     = 8 + creditFirst + creditLast
 	weightEntryMost = 1000
 	// bytesPerUnit is how much stack a unit pays for on entry.
-	bytesPerUnit = 4
+	bytesPerUnit = 16
 	// weightHost is a call of an imported function: the change to Go and back.
 	weightHost = 100
 	// weightGrow is memory.grow, which may have to copy the memory.

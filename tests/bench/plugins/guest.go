@@ -24,11 +24,14 @@ type mode struct {
 	metered bool
 	// watched is the runtime's own way to stop guests.
 	watched bool
+	// timed says to time slices, which costs more than a pause does.
+	timed bool
 }
 
 func plain() mode   { return mode{name: "plain"} }
 func watched() mode { return mode{name: "watched", watched: true} }
 func metered() mode { return mode{name: "metered", metered: true} }
+func timed() mode   { return mode{name: "timed", metered: true, timed: true} }
 
 // guest is a module made ready to be called.
 type guest struct {
@@ -41,7 +44,7 @@ type guest struct {
 }
 
 // provide is meter.Provide, but for taking the time between two looks at the deadline.
-func (g *guest) provide(ctx context.Context) error {
+func (g *guest) provide(ctx context.Context, runtime wazero.Runtime) error {
 	refill := func(ctx context.Context, stack []uint64) {
 		now := threadTime()
 		if g.paused > 0 {
@@ -51,7 +54,7 @@ func (g *guest) provide(ctx context.Context) error {
 		g.paused = threadTime()
 	}
 	i32 := []api.ValueType{api.ValueTypeI32}
-	_, err := g.runtime.NewHostModuleBuilder(meter.ImportModule).
+	_, err := runtime.NewHostModuleBuilder(meter.ImportModule).
 		NewFunctionBuilder().WithGoFunction(api.GoFunc(refill), i32, i32).Export(meter.ImportName).
 		Instantiate(ctx)
 	return err
@@ -61,7 +64,11 @@ func (m mode) start(ctx context.Context, wasm []byte) (*guest, error) {
 	g := &guest{}
 	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(m.watched).WithMemoryLimitPages(pages)
 	g.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := g.provide(ctx); err != nil {
+	provide := meter.Provide
+	if m.timed {
+		provide = g.provide
+	}
+	if err := provide(ctx, g.runtime); err != nil {
 		return nil, err
 	}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, g.runtime); err != nil {

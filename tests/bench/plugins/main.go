@@ -43,18 +43,35 @@ func run(ctx context.Context) error {
 	var p plan
 	flag.IntVar(&p.rounds, "rounds", 5, "how often each figure is taken")
 	flag.DurationVar(&p.time, "time", 200*time.Millisecond, "how long one round of work takes")
+	only := flag.String("only", "", "print one table only: speed, stops or stalls")
 	flag.Parse()
 
 	runtime.LockOSThread() // time is the thread's
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, step := range []func(context.Context, plan, *tabwriter.Writer) error{speed, stops, stalls} {
-		if err := step(ctx, p, table); err != nil {
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, step := range tables(*only) {
+		if err := step(ctx, p, out); err != nil {
 			return err
 		}
-		fmt.Fprintln(table)
-		if err := table.Flush(); err != nil {
+		fmt.Fprintln(out)
+		if err := out.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// table prints one of the benchmark's tables.
+type table func(context.Context, plan, *tabwriter.Writer) error
+
+// tables are those to print.
+func tables(only string) []table {
+	switch only {
+	case "speed":
+		return []table{speed}
+	case "stops":
+		return []table{stops}
+	case "stalls":
+		return []table{stalls}
+	}
+	return []table{speed, stops, stalls}
 }

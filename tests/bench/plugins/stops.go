@@ -50,7 +50,7 @@ type failedToStart struct{ error }
 
 // stop runs one function to its end in a fresh instance.
 func stop(ctx context.Context, function string) (took, slice time.Duration, allocated uint64, err error) {
-	g, err := metered().start(ctx, stuck)
+	g, err := timed().start(ctx, stuck)
 	if err != nil {
 		return 0, 0, 0, &failedToStart{err}
 	}
