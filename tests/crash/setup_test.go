@@ -15,7 +15,10 @@ import (
 // TestKilledWhileSettingUp kills first starts as soon as each of the files they make is there. The next start must make do with
 // what it finds.
 func TestKilledWhileSettingUp(t *testing.T) {
-	made := []string{"lock", "pki", "pki/ca.crt", "pki/service-account", "pki/serving.pem", "admin.kubeconfig", "gatehouse.db", "gatehouse.db-wal"}
+	made := []string{
+		"lock", "pki", "pki/ca.crt", "pki/service-account", "pki/serving.pem", "pki/kubelet-client.pem", "admin.kubeconfig",
+		"gatehouse.db", "gatehouse.db-wal",
+	}
 	for _, file := range made {
 		t.Run("when it has made "+file, func(t *testing.T) {
 			options := harness.Options{DataDir: filepath.Join(t.TempDir(), "data")}
