@@ -125,6 +125,9 @@ func challenge(refuse http.Handler) http.Handler {
 func tooManyAttempts(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	seconds := int(math.Ceil(wait.Seconds()))
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	if r.ProtoMajor == 2 {
+		w.Header().Set("Connection", "close") // as upstream does for clients that it does not know: HTTP/2 is dear to keep open
+	}
 	var version schema.GroupVersion
 	if info, ok := request.RequestInfoFrom(r.Context()); ok {
 		version = schema.GroupVersion{Group: info.APIGroup, Version: info.APIVersion}

@@ -42,7 +42,9 @@ type Set struct {
 // watched is a path, and what to do when something may have changed there.
 type watched struct {
 	path string
-	look func()
+	// target is where links from path led when it was last looked at, path itself if there are none.
+	target string
+	look   func()
 }
 
 // NewSet makes a set without files. The logger hears of files that were read anew, and of broken ones. Close ends it.
@@ -69,23 +71,25 @@ func (s *Set) Close() {
 func (s *Set) Watch(path string, look func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.watched = append(s.watched, watched{path, look})
-	s.follow(path)
+	path = filepath.Clean(path)
+	s.watched = append(s.watched, watched{path: path, look: look})
+	s.follow(&s.watched[len(s.watched)-1])
 }
 
-// follow asks the system to tell of changes at path, where links from there lead, and beside both, for files are replaced by
-// others. It is called with mu held.
-func (s *Set) follow(path string) {
+// follow asks the system to tell of changes at a path, where links from there lead, and beside both, for files are replaced
+// by others. It is called with mu held.
+func (s *Set) follow(w *watched) {
+	w.target = w.path
+	if target, err := filepath.EvalSymlinks(w.path); err == nil {
+		w.target = target
+	}
 	if s.watcher == nil {
 		return
 	}
-	places := []string{filepath.Dir(path), path}
-	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
-		places = append(places, filepath.Dir(target), target)
-	}
-	for _, place := range places {
+	for _, path := range []string{w.path, w.target} {
 		// A file that is not there now may be later, beside those that are; and lookAnyway is for what cannot be watched.
-		_ = s.watcher.Add(place)
+		_ = s.watcher.Add(filepath.Dir(path))
+		_ = s.watcher.Add(path)
 	}
 }
 
@@ -138,11 +142,10 @@ func (s *Set) concerns(event fsnotify.Event) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range s.watched {
-		if name == filepath.Clean(w.path) || filepath.Dir(name) == filepath.Clean(w.path) {
-			return true
-		}
-		if target, err := filepath.EvalSymlinks(w.path); err == nil && (name == target || filepath.Dir(name) == target) {
+	dir := filepath.Dir(name)
+	for i := range s.watched {
+		w := &s.watched[i]
+		if name == w.path || dir == w.path || name == w.target || dir == w.target {
 			return true
 		}
 	}
@@ -151,12 +154,13 @@ func (s *Set) concerns(event fsnotify.Event) bool {
 
 func (s *Set) look() {
 	s.mu.Lock()
-	all := s.watched[:len(s.watched):len(s.watched)]
-	for _, w := range all {
-		s.follow(w.path) // what was watched may have been replaced
+	all := make([]func(), len(s.watched))
+	for i := range s.watched {
+		s.follow(&s.watched[i]) // what was watched may have been replaced
+		all[i] = s.watched[i].look
 	}
 	s.mu.Unlock()
-	for _, w := range all {
-		w.look()
+	for _, look := range all {
+		look()
 	}
 }
