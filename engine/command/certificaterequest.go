@@ -21,7 +21,9 @@ import (
 )
 
 const (
-	// askInterval is how often the server is asked whether there is a certificate.
+	// firstAsk is when the server is asked for the first time whether there is a certificate, soon after the request for those
+	// that nobody has to look at; askInterval is how often after that.
+	firstAsk    = 200 * time.Millisecond
 	askInterval = time.Second
 	// askTimeout is how long the server may take for an answer.
 	askTimeout = 30 * time.Second
@@ -50,7 +52,7 @@ func (p Program) requestCertificate(ctx context.Context, config *rest.Config, fi
 	if err != nil {
 		return err
 	}
-	text, err := desk.await(ctx, object.Name, flags.timeout, func(pending error) {
+	text, err := desk.await(ctx, object, flags.timeout, func(pending error) {
 		fmt.Fprintf(p.Stderr, "asked %s for a certificate with request %s; waiting: %s\n", config.Host, object.Name, pending)
 	})
 	if err != nil {
@@ -139,38 +141,37 @@ func asksForTheSame(a, b *certificatesv1.CertificateSigningRequest) bool {
 
 // await asks after a request until there is a certificate or will be none, for as long as timeout. What stands in the way of
 // an answer may pass; what the server answers holds. It tells once what it waits for, unless that is over at once.
-func (d signingDesk) await(ctx context.Context, name string, timeout time.Duration, tell func(pending error)) ([]byte, error) {
+func (d signingDesk) await(
+	ctx context.Context, object *certificatesv1.CertificateSigningRequest, timeout time.Duration, tell func(pending error),
+) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	ticker := time.NewTicker(askInterval)
-	defer ticker.Stop()
-	why := errors.New("nobody has looked at it")
-	for look := 0; ; look++ {
-		object, err := d.requests.Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("request %s is gone: somebody deleted it before there was a certificate; "+
-				"run the command again to ask anew", name)
-		case isAnswer(err):
-			return nil, fmt.Errorf("cannot ask after request %s: %w", name, err)
-		case err == nil:
-			certificate, pending := outcome(object)
-			if certificate != nil || !errors.As(pending, new(pendingError)) {
-				return certificate, pending
-			}
-			if why = pending; look == 1 {
-				tell(pending)
-			}
-		case ctx.Err() == nil:
-			why = fmt.Errorf("%s cannot be reached: %w", d.server, err)
+	name := object.Name
+	certificate, why := outcome(object)
+	for wait, asked := firstAsk, 0; why != nil && errors.As(why, new(pendingError)); wait, asked = askInterval, asked+1 {
+		if asked == 2 {
+			tell(why)
 		}
 		select {
-		case <-ticker.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, fmt.Errorf("no certificate for request %s yet: %w; then run the command again, which goes on from there",
 				name, why)
 		}
+		object, err := d.requests.Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			certificate, why = outcome(object)
+		case apierrors.IsNotFound(err):
+			why = fmt.Errorf("request %s is gone: somebody deleted it before there was a certificate; "+
+				"run the command again to ask anew", name)
+		case isAnswer(err):
+			why = fmt.Errorf("cannot ask after request %s: %w", name, err)
+		case ctx.Err() == nil:
+			why = pendingError{fmt.Sprintf("%s cannot be reached: %v", d.server, err)}
+		}
 	}
+	return certificate, why
 }
 
 // isAnswer says whether an error is the server's last word, rather than trouble on the way there.
