@@ -8,7 +8,6 @@ package authz
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -62,7 +61,7 @@ func New(options Options) (*Chain, error) {
 	b := &builder{options: options, tallies: c.tallies}
 	var err error
 	if c.present, err = b.build(); err != nil {
-		return nil, fmt.Errorf("authorization: %w", err)
+		return nil, err
 	}
 	return c, nil
 }

@@ -206,19 +206,19 @@ func TestWhatCannotBeStartedWithIsNamed(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"an unknown member":     {Options{Members: []string{"acl"}}, `authorization: there is no authorizer of type "acl", want one of`},
-		"policies that are not": {Options{Members: []string{"abac"}, PolicyFile: missing}, "authorization: cannot read " + missing},
+		"an unknown member":     {Options{Members: []string{"acl"}}, `there is no authorizer of type "acl", want one of`},
+		"policies that are not": {Options{Members: []string{"abac"}, PolicyFile: missing}, "cannot read " + missing},
 		"no policies":           {Options{Members: []string{"abac"}}, "set authorization.policyFile"},
 		"broken policies": {
 			Options{Members: []string{"abac"}, PolicyFile: write(t, filepath.Join(dir, "broken"), "\nallow")}, filepath.Join(dir, "broken") + ":2: not JSON",
 		},
 		"a webhook without a file": {
 			Options{Members: []string{"webhook"}, Webhook: Webhook{ConfigFile: missing, FailurePolicy: "Deny", Version: "v1"}},
-			"authorization: set up the webhook default: cannot read " + missing,
+			"set up the webhook default: cannot read " + missing,
 		},
 		"a webhook whose file is none": {
 			Options{Members: []string{"webhook"}, Webhook: Webhook{ConfigFile: filepath.Join(dir, "broken"), FailurePolicy: "Deny", Version: "v1"}},
-			"authorization: set up the webhook default: " + filepath.Join(dir, "broken"),
+			"set up the webhook default: " + filepath.Join(dir, "broken"),
 		},
 		"a configuration without policies": {
 			Options{ConfigurationFile: write(t, filepath.Join(dir, "a.yaml"), withWebhook(kubeconfig, "true"))}, "set authorization.policyFile",

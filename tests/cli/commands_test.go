@@ -23,7 +23,7 @@ import (
 //	server stop                 end it with SIGTERM, wait; its exit code must be 0
 //	server terminate            send it SIGTERM and go on
 //	server kill                 end it with SIGKILL, wait
-//	server logs                 make what it has printed the standard output
+//	server logs [PATTERN]       make what it has printed the standard output, once PATTERN matches it
 //	[!] gatehouse ARG...        run the binary to its end
 //	[!] kubectl ARG...          run kubectl to its end
 //	save FILE PROGRAM ARG...    run it to its end, which must be a success, with its standard output going to FILE
@@ -114,11 +114,33 @@ func server(ts *testscript.TestScript, neg bool, args []string) {
 	case args[0] == "kill":
 		ts.Check(s.server.Kill())
 	case args[0] == "logs":
-		_, err := fmt.Fprint(ts.Stdout(), s.server.Log())
-		ts.Check(err)
+		ts.Check(s.logs(ts, args[1:]))
 	default:
 		ts.Fatalf("server cannot %s", args[0])
 	}
+}
+
+// logs prints the log, with a pattern when that matches.
+func (s *script) logs(ts *testscript.TestScript, patterns []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, text := range patterns {
+		pattern, err := regexp.Compile("(?m)" + text)
+		if err != nil {
+			return err
+		}
+		err = harness.Poll(ctx, func() error {
+			if !pattern.MatchString(s.server.Log().String()) {
+				return fmt.Errorf("the server has not printed what matches %s", pattern)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprint(ts.Stdout(), s.server.Log())
+	return err
 }
 
 // start runs the server with flags. A run before it must be over.
