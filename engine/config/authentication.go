@@ -254,7 +254,7 @@ func openPathsValue(field *[]string) value {
 }
 
 func boolValue(field *bool) value {
-	return scalar(field, "true or false", func(text string) (bool, error) {
+	v := scalar(field, "true or false", func(text string) (bool, error) {
 		switch text {
 		case "true", "false":
 			return text == "true", nil
@@ -262,6 +262,8 @@ func boolValue(field *bool) value {
 			return false, errUnwanted
 		}
 	}, func(on bool) string { return fmt.Sprint(on) })
+	v.truth = true
+	return v
 }
 
 func choiceValue(field *string, choices ...string) value {

@@ -167,7 +167,7 @@ func TestFormatPrintsAFileThatLoadsAsTheSame(t *testing.T) {
 			"--data-dir", "/data/~ 'odd': #name", "--plugins", "/12", "--requests-max-in-flight", "12",
 			"--listen", ":0", "--log-level", "error"},
 		"sections in sections": {"--authentication-webhook-config-file", "/w", "--authentication-webhook-cache-ttl", "0s",
-			"--authentication-request-header-ca-files", "/a,/b", "--authentication-bootstrap-tokens", "true",
+			"--authentication-request-header-ca-files", "/a,/b", "--authentication-bootstrap-tokens",
 			"--authentication-order", "webhook,clientCertificate,bootstrapToken,requestHeader"},
 		"nothing anonymous": {"--authentication-anonymous-paths", "none"},
 		"all anonymous":     {"--authentication-anonymous-paths", "*"},

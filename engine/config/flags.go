@@ -24,7 +24,10 @@ func AddFlags(set *pflag.FlagSet, paths ...string) *Flags {
 		}
 		texts := &flagTexts{name: k.flag(), arg: k.arg, list: k.value.list, texts: k.value.texts()}
 		flags.texts[k.path] = texts
-		set.Var(texts, texts.name, k.usage)
+		added := set.VarPF(texts, texts.name, "", k.usage)
+		if k.value.truth {
+			added.NoOptDefVal = "true" // as people expect of such flags: --name is --name=true
+		}
 	}
 	return flags
 }

@@ -23,6 +23,8 @@ type value struct {
 	want string
 	// list is true if several texts can be set, each of which is as want says.
 	list bool
+	// truth is true if the value is true or false.
+	truth bool
 	// set parses texts into the field; of a value that is no list there is exactly one. The error is a *textError.
 	set func(texts []string) error
 	// texts returns the field so that set would restore it.

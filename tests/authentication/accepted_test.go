@@ -39,7 +39,7 @@ func newUsers(t *testing.T) *users {
 		"--authentication-request-header-allowed-names", "front",
 		"--authentication-token-files", file(dir, "tokens.csv"),
 		"--authentication-password-files", file(dir, "passwords"),
-		"--authentication-bootstrap-tokens", "true",
+		"--authentication-bootstrap-tokens",
 	)
 	u.robot = u.account(t, "robot")
 	return u
