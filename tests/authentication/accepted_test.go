@@ -53,6 +53,25 @@ func (u *users) secret(t *testing.T, namespace string, secret corev1.Secret) {
 	}
 }
 
+// podToken is a token that ends with a pod, which is on a node.
+func (u *users) podToken(t *testing.T, pod, node string) string {
+	t.Helper()
+	if _, err := u.client.CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := u.client.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: pod},
+		Spec: corev1.PodSpec{NodeName: node, ServiceAccountName: "robot",
+			Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.token(t, "robot", authenticationv1.TokenRequestSpec{
+		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod, UID: made.UID},
+	})
+}
+
 func (u *users) bootstrapToken(t *testing.T, id string, expires time.Time) string {
 	t.Helper()
 	u.secret(t, metav1.NamespaceSystem, corev1.Secret{
@@ -132,6 +151,11 @@ func TestEachWayInLetsInWhoItIs(t *testing.T) {
 		}}, member: "serviceAccount"},
 		{name: "a service account's token of the old kind", who: bearer(u.legacyToken(t, "old")),
 			want:   authenticationv1.UserInfo{Username: "system:serviceaccount:default:robot", UID: string(u.robot.UID), Groups: robotGroups},
+			member: "serviceAccount"},
+		{name: "a token bound to a pod on a node", who: bearer(u.podToken(t, "web", "edge")),
+			want: authenticationv1.UserInfo{Username: "system:serviceaccount:default:robot", UID: string(u.robot.UID), Groups: robotGroups},
+			extras: []string{"authentication.kubernetes.io/credential-id", "authentication.kubernetes.io/pod-name",
+				"authentication.kubernetes.io/pod-uid", "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid"},
 			member: "serviceAccount"},
 		{name: "a bootstrap token", who: bearer(u.bootstrapToken(t, "abcdef", time.Now().Add(time.Hour))),
 			want: authenticationv1.UserInfo{Username: "system:bootstrap:abcdef",

@@ -14,6 +14,7 @@ import (
 
 	"gopkg.in/go-jose/go-jose.v2"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -42,6 +43,13 @@ func TestWrongCredentialsAreRefusedAndLoggedOnce(t *testing.T) {
 	}
 	invalidated := u.legacyToken(t, "revoked")
 	if err := u.client.CoreV1().Secrets("default").Delete(t.Context(), "revoked", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	u.secret(t, "default", corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "bound"}})
+	ended := u.token(t, "robot", authenticationv1.TokenRequestSpec{
+		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Secret", Name: "bound"},
+	})
+	if err := u.client.CoreV1().Secrets("default").Delete(t.Context(), "bound", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	soon := named("jane")
@@ -78,7 +86,8 @@ func TestWrongCredentialsAreRefusedAndLoggedOnce(t *testing.T) {
 			private["serviceaccount"] = map[string]any{"name": "robot", "uid": "another"}
 			c["kubernetes.io"] = private
 		}))},
-		{name: "a token whose Secret is gone", who: bearer(invalidated)},
+		{name: "a token of the old kind whose Secret is gone", who: bearer(invalidated)},
+		{name: "a token bound to a Secret that is gone", who: bearer(ended)},
 		{name: "a huge token", who: bearer(good + strings.Repeat("A", 100<<10))},
 		{name: "a token that is larger than any", who: bearer(strings.Repeat("A", 200<<10))},
 		{name: "a token with binary in it", who: bearer("\x80\x81\xfe\xff")},
