@@ -184,22 +184,24 @@ func (s *stream) untilWake() time.Duration {
 
 // sendBookmark tells the client how far it has seen everything.
 func (s *stream) sendBookmark() error {
-	defer s.release()
-	if err := s.addChanges(); err != nil {
-		return err
-	}
-	if err := s.addBookmark(nil); err != nil {
-		return err
-	}
-	return s.flush()
+	return s.send(func() error {
+		if err := s.addChanges(); err != nil {
+			return err
+		}
+		return s.addBookmark(nil)
+	})
 }
 
-func (s *stream) sendChanges() error {
+func (s *stream) sendChanges() error { return s.send(s.addChanges) }
+
+// send sends what is added, also if adding fails: what came before the failure has happened all the same.
+func (s *stream) send(add func() error) error {
 	defer s.release()
-	if err := s.addChanges(); err != nil {
+	failure := add()
+	if err := s.flush(); err != nil {
 		return err
 	}
-	return s.flush()
+	return failure
 }
 
 // addChanges takes what has happened.
