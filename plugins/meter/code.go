@@ -42,7 +42,7 @@ type helpers struct {
 
 const (
 	// piece is how many bytes are filled or copied at once.
-	piece = 256 << 10
+	piece = 1 << 20
 	// pieceShift is how many bytes of them weigh one unit, as a power of two. Memory that is touched for the first time takes
 	// the system ten times as long as other memory.
 	pieceShift = 4
@@ -105,7 +105,9 @@ func (m *module) fillCode() code {
 // copyCode is like fillCode. Pieces are taken from the end that is safe to begin with when the spans overlap.
 func (m *module) copyCode() code {
 	c := code{0}.ifLong(opBlock).leaveUnlessInside(paramTo).leaveUnlessInside(paramFrom)
-	c = append(c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom), opI32GtU, opIf, noResult)
+	// When it begins to write within what it reads, it must begin at the end.
+	c = append(c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom), opI32Sub)
+	c = append(c.with(opLocalGet, paramLength), opI32LtU, opIf, noResult)
 	c = append(c, opLoop, noResult).advance(paramLength, opI32Sub)
 	c = append(c.with(opLocalGet, paramTo).with(opLocalGet, paramLength), opI32Add)
 	c = append(c.with(opLocalGet, paramFrom).with(opLocalGet, paramLength), opI32Add)

@@ -47,6 +47,7 @@ func (i *instruction) next(body *reader) {
 	case op == opVector:
 		i.readVector(body)
 	default:
+		body.at = i.start
 		body.fail("has the instruction %#x, which this server does not know", op)
 	}
 	i.end = body.at
@@ -114,16 +115,16 @@ func (i *instruction) readVector(body *reader) {
 }
 
 // What things weigh. One unit is about what a processor does in a third of a nanosecond when all goes well; what may take long,
-// such as a load that misses every cache, weighs more, so that no unit takes more than some 25 ns when nothing does.
+// such as a load that misses every cache, weighs more, so that no unit takes more than some 10 ns.
 const (
 	weightPlain  = 1
-	weightMemory = 8 // a load or a store
-	weightSlow   = 4 // a division, a square root
+	weightMemory = 12 // a load or a store
+	weightSlow   = 4  // a division, a square root
 	weightVector = 2
 	weightTable  = 2 // br_table
 
 	// weightLight is what a call of a function that is not metered weighs at most.
-	weightLight = 32
+	weightLight = 64
 	// weightEntry is the least that a metered function takes on entry, weightEntryMost the most. Its caller need not count it.
 	weightEntry     = 8 + creditFirst + creditLast
 	weightEntryMost = 1000

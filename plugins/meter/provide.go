@@ -10,9 +10,9 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// Slice is how much fuel a guest gets at a time. It is a compromise: the guest leaves to Go once in a slice, which costs
-// a tenth of a microsecond, and Go cannot stop it in between. Code that does nothing but miss all caches takes some 2 ms for
-// a slice, tight loops take ten microseconds.
+// Slice is how much fuel a guest gets at a time. It is a compromise: the guest leaves to Go once in a slice, which costs a tenth
+// of a microsecond, and Go cannot stop it in between. Tight loops take some ten microseconds for a slice, most code a tenth of
+// a millisecond, and code that does nothing but miss all caches two.
 const Slice = 200_000
 
 var (

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +69,7 @@ func (v value) words(t *testing.T) []uint64 {
 		if err := json.Unmarshal(v.Value, &one); err != nil {
 			t.Fatal(err)
 		}
-		return []uint64{number(t, one)}
+		return []uint64{parse(t, one)}
 	}
 	var lanes []string
 	if err := json.Unmarshal(v.Value, &lanes); err != nil {
@@ -78,12 +79,12 @@ func (v value) words(t *testing.T) []uint64 {
 	words := make([]uint64, 2)
 	for i, lane := range lanes {
 		at := i * bits
-		words[at/64] |= number(t, lane) << (at % 64)
+		words[at/64] |= parse(t, lane) << (at % 64)
 	}
 	return words
 }
 
-func number(t *testing.T, text string) uint64 {
+func parse(t *testing.T, text string) uint64 {
 	t.Helper()
 	if text == "null" {
 		return 0
@@ -216,12 +217,8 @@ func memory(module api.Module) string {
 	if reflect.ValueOf(module.Memory()).IsNil() { // the runtime answers a nil pointer, not a nil interface
 		return ""
 	}
-	all, _ := module.Memory().Read(0, min(module.Memory().Size(), 1<<17))
-	sum := uint64(14695981039346656037)
-	for _, b := range all {
-		sum = (sum ^ uint64(b)) * 1099511628211
-	}
-	return fmt.Sprintf("memory of %d bytes %x", module.Memory().Size(), sum)
+	all, _ := module.Memory().Read(0, min(module.Memory().Size(), 8<<20))
+	return fmt.Sprintf("memory of %d bytes %x", module.Memory().Size(), crc32.Checksum(all, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // outcome is an error without what differs between runs.

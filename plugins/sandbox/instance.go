@@ -7,6 +7,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"gatehouse/plugins/linear"
 )
 
 // instance is one running copy of a guest. One goroutine uses it at a time; the pool sees to that.
@@ -46,7 +48,7 @@ func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 	ctx, done := in.begin(ctx, m.options.Limits.Start, nil)
 	defer done()
 	var err error
-	if in.guest, err = m.runtime.InstantiateModule(ctx, m.code, in.config()); err != nil {
+	if in.guest, err = m.runtime.InstantiateModule(linear.With(ctx), m.code, in.config()); err != nil {
 		return nil, in.fault(runFault(ctx, err, "starting", in.work.limit))
 	}
 	in.alloc = in.guest.ExportedFunction(allocExport)

@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"gatehouse/plugins/linear"
 	"gatehouse/plugins/meter"
 )
 
@@ -86,7 +87,7 @@ func (m mode) start(ctx context.Context, wasm []byte) (*guest, error) {
 		return nil, err
 	}
 	g.compiling = threadTime() - began
-	g.module, err = g.runtime.InstantiateModule(ctx, code, wazero.NewModuleConfig().WithStartFunctions("_initialize").
+	g.module, err = g.runtime.InstantiateModule(linear.With(ctx), code, wazero.NewModuleConfig().WithStartFunctions("_initialize").
 		WithSysWalltime().WithSysNanotime())
 	return g, err
 }

@@ -11,7 +11,6 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"flag"
 	"fmt"
 	"os"
@@ -19,12 +18,6 @@ import (
 	"text/tabwriter"
 	"time"
 )
-
-//go:embed testdata/work.wasm
-var work []byte
-
-//go:embed testdata/stuck.wasm
-var stuck []byte
 
 // plan is how long is measured.
 type plan struct {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"text/tabwriter"
 	"time"
+
+	"gatehouse/plugins/meter/metertest"
 )
 
 // speed compares how fast guests are in the three modes.
@@ -21,7 +23,7 @@ func speed(ctx context.Context, p plan, table *tabwriter.Writer) error {
 		functions []string
 	}{
 		{"go", written, []string{"typed", "untyped", "sorted"}},
-		{"wat", work, []string{"count", "scan", "short", "fib", "calls", "memory_heavy", "copy_64", "copy_1M"}},
+		{"wat", metertest.Work(), metertest.WorkFunctions()},
 	} {
 		guests, err := startAll(ctx, module.wasm)
 		if err != nil {

@@ -11,15 +11,15 @@ import (
 	"time"
 
 	"gatehouse/plugins/meter"
+	"gatehouse/plugins/meter/metertest"
 )
 
 // limit is how long guests that never end may run.
 const limit = 50 * time.Millisecond
 
-// endless are the functions of testdata/stuck.wat.
+// endless are the functions that are stopped.
 func endless() []string {
-	return []string{"loop", "chase", "division", "wide_recursion", "deep_recursion", "deep_indirect",
-		"fill", "copy", "table_fill", "memory_grow"}
+	return append(metertest.EndlessFunctions(), metertest.RecursiveFunctions()...)
 }
 
 // stops measures how guests that never end are ended: how long after their deadline in the worst case, and how much memory
@@ -50,7 +50,7 @@ type failedToStart struct{ error }
 
 // stop runs one function to its end in a fresh instance.
 func stop(ctx context.Context, function string) (took, slice time.Duration, allocated uint64, err error) {
-	g, err := timed().start(ctx, stuck)
+	g, err := timed().start(ctx, metertest.Endless())
 	if err != nil {
 		return 0, 0, 0, &failedToStart{err}
 	}
@@ -81,7 +81,7 @@ func stalls(ctx context.Context, p plan, table *tabwriter.Writer) error {
 
 // stall collects again and again while a guest runs, until the time is over.
 func stall(ctx context.Context, function string, limit time.Duration) (count int, longest time.Duration, err error) {
-	g, err := metered().start(ctx, stuck)
+	g, err := metered().start(ctx, metertest.Endless())
 	if err != nil {
 		return 0, 0, err
 	}

@@ -1,4 +1,4 @@
-;; Guests that would run for ever, or nearly, each in a way of its own.
+;; Functions that run for ever, or nearly, or until their stack is full, each in a way of its own.
 (module
   (memory (export "memory") 1)
   (func $all (drop (memory.grow (i32.const 1023))))
@@ -46,4 +46,35 @@
   (func (export "division") (local $x i64)
     (local.set $x (i64.const 0x7fffffffffffffff))
     (loop $l (local.set $x (i64.add (i64.div_u (local.get $x) (i64.const 3)) (i64.const 0x7000000000000000))) (br $l)))
+
+  ;; A loop that takes and gives values, which compilers do not write.
+  (func (export "loop_with_parameters") (local $sum i64) (local $count i32)
+    (i64.const 1) (i32.const 2)
+    (loop $l (param i64 i32)
+      (local.set $count)
+      (local.set $sum (i64.add (local.get $sum)))
+      (br $l (local.get $sum) (i32.add (local.get $count) (i32.const 1)))))
+
+  ;; Loops in loops, left by branches over several blocks.
+  (func (export "nested")
+    (loop $outer
+      (block $a
+        (loop $inner
+          (block $b
+            (br_table $a $b $inner $outer (i32.const 3)))
+          (br $outer)))
+      (br $outer)))
+
+  ;; Each frame is large, for a value stands on the operand stack across each call.
+  (func $wide_frame (param $n i64) (result i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (local.set 1 (i64.add (local.get $n) (i64.const 1))) (local.set 2 (i64.mul (local.get 1) (i64.const 3)))
+    (local.set 3 (i64.add (local.get 2) (local.get 1))) (local.set 4 (i64.mul (local.get 3) (local.get 2)))
+    (local.set 5 (i64.add (local.get 4) (local.get 3))) (local.set 6 (i64.mul (local.get 5) (local.get 4)))
+    (local.set 7 (i64.add (local.get 6) (local.get 5))) (local.set 8 (i64.mul (local.get 7) (local.get 6)))
+    (i64.add (call $wide_frame (local.get 1))
+      (i64.add (call $wide_frame (local.get 2))
+        (i64.add (local.get 3) (i64.add (local.get 4) (i64.add (local.get 5)
+          (i64.add (local.get 6) (i64.add (local.get 7) (local.get 8)))))))))
+  (func (export "wide_frames") (drop (call $wide_frame (i64.const 0))))
 )

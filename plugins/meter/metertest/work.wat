@@ -80,4 +80,10 @@
       (memory.copy (i32.const 2097152) (i32.const 65536) (i32.const 1048576))
       (br_if $next (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))
     (i64.load (i32.const 2097152)))
+
+  ;; What to do in one go, and what it may trap on, is up to the caller.
+  (func (export "bulk_fill") (param $to i32) (param $value i32) (param $length i32)
+    (memory.fill (local.get $to) (local.get $value) (local.get $length)))
+  (func (export "bulk_copy") (param $to i32) (param $from i32) (param $length i32)
+    (memory.copy (local.get $to) (local.get $from) (local.get $length)))
 )
