@@ -122,7 +122,7 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 			}
 		case config.MemberPassword:
 			if on = len(settings.PasswordFiles) > 0; on {
-				member, err = authn.PasswordFiles(s.parts.files, settings.PasswordFiles, ids.limiter, logger)
+				member, err = authn.PasswordFiles(s.parts.files, settings.PasswordFiles, logger)
 			}
 		case config.MemberTokenFile:
 			if on = len(settings.TokenFiles) > 0; on {

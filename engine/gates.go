@@ -101,14 +101,24 @@ func authenticate(members *authn.Chain, audiences authenticator.Audiences, heade
 	if members.TakesPasswords() {
 		refuse = challenge(refuse)
 	}
+	proxies := headers.Config()
 	return func(next http.Handler) http.Handler {
-		gate := filters.WithAuthentication(next, members, refuse, audiences, headers.Config())
+		gate := filters.WithAuthentication(next, members, refuse, audiences, proxies)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if wait := members.Wait(r); wait > 0 {
+			wait, done := members.Begin(r)
+			switch {
+			case wait > 0:
 				tooManyAttempts(w, r, wait)
-				return
+			case done == nil:
+				gate.ServeHTTP(w, r)
+			default: // credentials that were not seen before
+				defer done()
+				known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					done()
+					next.ServeHTTP(w, r)
+				})
+				filters.WithAuthentication(known, members, refuse, audiences, proxies).ServeHTTP(w, r)
 			}
-			gate.ServeHTTP(w, r)
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -122,26 +123,28 @@ func (c *Chain) accepted(r *http.Request, member string) {
 	audit.AddAuditAnnotation(r.Context(), memberAnnotation, member)
 }
 
-// Wait is how long the sender of a request has to wait before its credentials are looked at, because too many from the same
-// source were wrong. It is zero for requests without anything that can be guessed, for credentials that were good lately,
-// and for those that come with a certificate which lets them in anyway.
-func (c *Chain) Wait(r *http.Request) time.Duration {
+// Begin asks whether the credentials of a request may be looked at now, or how long its sender has to wait because too many from
+// the same source were wrong. Nobody has to wait without anything that can be guessed, with credentials that were good lately,
+// or with a certificate that lets in anyway. done, unless it is nil, is to be called when they have been looked at; it can be
+// called twice.
+func (c *Chain) Begin(r *http.Request) (wait time.Duration, done func()) {
 	credentials := guessable(r.Header)
-	if c.limiter == nil || credentials == "" {
-		return 0
+	if c.limiter == nil || credentials == "" || c.familiar.Knows(credentials) {
+		return 0, nil
 	}
 	source, ok := throttle.SourceOf(r.RemoteAddr)
 	if !ok {
-		return 0
+		return 0, nil
 	}
-	wait := c.limiter.Wait(source)
-	if wait > 0 && (c.familiar.Knows(credentials) || c.certified(r)) {
-		return 0
+	if wait = c.limiter.Begin(source); wait == 0 {
+		var once sync.Once
+		return 0, func() { once.Do(func() { c.limiter.End(source) }) }
 	}
-	if wait > 0 {
-		c.counts.add(memberNone, throttled)
+	if c.certified(r) {
+		return 0, nil
 	}
-	return wait
+	c.counts.add(memberNone, throttled)
+	return wait, nil
 }
 
 // guessable are the credentials of a request that can be guessed, as they stand there; empty if there are none.

@@ -159,6 +159,16 @@ func TestATokenIsRememberedUntilSomethingItDependsOnChanges(t *testing.T) {
 	ask("b", false, 6)
 }
 
+// waits is how long the sender of a request has to wait.
+func waits(chain *Chain, r *http.Request) time.Duration {
+	wait, done := chain.Begin(r)
+	if done != nil {
+		done()
+		done()
+	}
+	return wait
+}
+
 func TestRefusalsAreChargedToWhoGuesses(t *testing.T) {
 	denied := errors.New("denied")
 	for _, test := range []struct {
@@ -179,17 +189,17 @@ func TestRefusalsAreChargedToWhoGuesses(t *testing.T) {
 			chain := New(Config{Members: []Member{tokenMember("t", "a", test.refusal).member()}, Limiter: limiter})
 			r := request(test.header...)
 			for range throttle.Failures {
-				if wait := chain.Wait(r); wait != 0 {
+				if wait := waits(chain, r); wait != 0 {
 					t.Fatalf("has to wait %s already", wait)
 				}
 				_, _, _ = chain.AuthenticateRequest(r) // how it ends is not what is looked at
 			}
-			if got := chain.Wait(request("Authorization", "Bearer b")) > 0; got != test.charged {
+			if got := waits(chain, request("Authorization", "Bearer b")) > 0; got != test.charged {
 				t.Errorf("has to wait: %t, want %t", got, test.charged)
 			}
 			other := request("Authorization", "Bearer b")
 			other.RemoteAddr = "192.0.2.99:1"
-			if wait := chain.Wait(other); wait != 0 {
+			if wait := waits(chain, other); wait != 0 {
 				t.Errorf("somebody else has to wait %s", wait)
 			}
 		})
@@ -207,10 +217,10 @@ func TestCredentialsThatWereGoodNeedNotWaitForThoseWhoGuess(t *testing.T) {
 	for range throttle.Failures {
 		_, _, _ = chain.AuthenticateRequest(request("Authorization", "Bearer x")) // it fails
 	}
-	if wait := chain.Wait(request("Authorization", "Bearer a")); wait != 0 {
+	if wait := waits(chain, request("Authorization", "Bearer a")); wait != 0 {
 		t.Errorf("a token that was good has to wait %s", wait)
 	}
-	if chain.Wait(request("Authorization", "Bearer x")) == 0 || chain.Wait(request("Authorization", "Bearer y")) == 0 {
+	if waits(chain, request("Authorization", "Bearer x")) == 0 || waits(chain, request("Authorization", "Bearer y")) == 0 {
 		t.Error("others need not wait")
 	}
 	tokens.known = ""
@@ -218,7 +228,7 @@ func TestCredentialsThatWereGoodNeedNotWaitForThoseWhoGuess(t *testing.T) {
 	if _, ok, _ := chain.AuthenticateRequest(request("Authorization", "Bearer a")); ok {
 		t.Fatal("a token that is good no more lets somebody in")
 	}
-	if chain.Wait(request("Authorization", "Bearer a")) == 0 {
+	if waits(chain, request("Authorization", "Bearer a")) == 0 {
 		t.Error("a token that was found bad need not wait")
 	}
 }
@@ -274,6 +284,6 @@ func FuzzAuthorization(f *testing.F) {
 		if response, ok, _ := chain.AuthenticateRequest(r); ok && !strings.Contains(authorization+protocol, "9f0d3c2b7a") {
 			t.Errorf("%s is let in", response.User.GetName())
 		}
-		chain.Wait(r)
+		waits(chain, r)
 	})
 }

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 
-	"gatehouse/engine/authn/throttle"
 	"gatehouse/engine/authn/userfile"
 	"gatehouse/engine/files"
 )
@@ -69,17 +68,15 @@ func TokenFiles(set *files.Set, paths []string, audiences authenticator.Audience
 
 // passwords is basic authentication.
 type passwords struct {
-	files   []*files.File[*userfile.Passwords]
-	limiter *throttle.Limiter // nil if nobody has to wait
+	files []*files.File[*userfile.Passwords]
 }
 
 var errMalformedBasic = errors.New("the basic credentials are malformed")
 
 // PasswordFiles lets in who has the name and password of a user in one of the files; see userfile.ParsePasswords for what is
-// in them. The first file that knows a user and agrees decides. limiter, which can be nil, is asked again before passwords
-// are compared with hashes, for which attempts may have waited.
-func PasswordFiles(set *files.Set, paths []string, limiter *throttle.Limiter, logger *slog.Logger) (Member, error) {
-	members := &passwords{limiter: limiter}
+// in them. The first file that knows a user and agrees decides.
+func PasswordFiles(set *files.Set, paths []string, logger *slog.Logger) (Member, error) {
+	members := &passwords{}
 	for _, path := range paths {
 		warnReadable(path, logger)
 		file, err := files.Open(set, path, func(content []byte) (*userfile.Passwords, error) {
@@ -109,13 +106,6 @@ func (p *passwords) AuthenticateRequest(r *http.Request) (*authenticator.Respons
 	if !ok {
 		return nil, false, errMalformedBasic
 	}
-	allowed := func() error {
-		source, ok := throttle.SourceOf(r.RemoteAddr)
-		if p.limiter != nil && ok && p.limiter.Wait(source) > 0 {
-			return fmt.Errorf("too many wrong passwords from %s", source)
-		}
-		return nil
-	}
 	var response *authenticator.Response
 	err := errMalformedBasic
 	asked := false
@@ -125,7 +115,7 @@ func (p *passwords) AuthenticateRequest(r *http.Request) (*authenticator.Respons
 			continue
 		}
 		asked = true
-		if response, err = users.Authenticate(r.Context(), name, password, allowed); err == nil {
+		if response, err = users.Authenticate(r.Context(), name, password); err == nil {
 			return response, true, nil
 		}
 	}

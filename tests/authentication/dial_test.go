@@ -2,8 +2,8 @@ package authentication
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -36,14 +36,18 @@ func containsBytes(all [][]byte, one []byte) bool {
 // failToStart runs a server that must not start, and returns what it says.
 func failToStart(t *testing.T, flags ...string) string {
 	t.Helper()
-	binary, err := harness.Binary(t.Context(), harness.Plain)
+	process, err := harness.Launch(t.Context(), harness.Options{DataDir: filepath.Join(t.TempDir(), "data"), Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"serve", "--data-dir", filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0"}, flags...)
-	output, err := exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
-	if err == nil {
-		t.Fatalf("the server starts:\n%s", output)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	select {
+	case <-process.Exited():
+		return process.Log().String()
+	case <-ctx.Done():
+		_ = process.Kill() // it is to be gone; that it was there is what is told
+		t.Fatalf("the server starts:\n%s", process.Log())
+		return ""
 	}
-	return string(output)
 }

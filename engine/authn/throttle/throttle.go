@@ -50,13 +50,14 @@ type Limiter struct {
 	clock clock.PassiveClock
 
 	mu      sync.Mutex
-	sources *lru.Cache // Source to debt; guarded by mu
+	sources *lru.Cache // Source to *debt; guarded by mu, as are the debts
 }
 
-// debt is how many failures were not forgotten yet, at a time.
+// debt is what is not forgotten of a source's failures at a time, and how many attempts are under way.
 type debt struct {
 	failures float64
 	at       time.Time
+	pending  int
 }
 
 // New makes a limiter that has seen nobody fail.
@@ -64,38 +65,49 @@ func New(clock clock.PassiveClock) *Limiter {
 	return &Limiter{clock: clock, sources: lru.New(maxSources)}
 }
 
-// Wait is how long a source has to wait until it may try again, zero if it may try now.
-func (l *Limiter) Wait(source Source) time.Duration {
+// Begin asks for an attempt, and returns how long the source has to wait until it may have one. If that is zero the attempt is
+// under way until End is called: those that are count as failed meanwhile, or many at once would count as one.
+func (l *Limiter) Begin(source Source) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sources.Len() == 0 {
-		return 0
+	d := l.debt(source)
+	over := d.failures + float64(d.pending) - (Failures - 1)
+	if over > 0 {
+		return time.Duration(min(over, 1) * float64(Forgiving))
 	}
-	over := l.debt(source) - (Failures - 1)
-	if over <= 0 {
-		return 0
+	d.pending++
+	return 0
+}
+
+// End says that an attempt is not under way any more.
+func (l *Limiter) End(source Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := l.debt(source)
+	d.pending = max(d.pending-1, 0)
+	if d.pending == 0 && d.failures == 0 {
+		l.sources.Remove(source)
 	}
-	return time.Duration(over * float64(Forgiving))
 }
 
 // Failed notes an attempt that failed.
 func (l *Limiter) Failed(source Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sources.Add(source, debt{failures: min(l.debt(source)+1, Failures), at: l.clock.Now()})
+	d := l.debt(source)
+	d.failures = min(d.failures+1, Failures)
 }
 
-// debt is what is not forgotten of a source's failures. It is called with mu held.
-func (l *Limiter) debt(source Source) float64 {
-	known, ok := l.sources.Get(source)
-	if !ok {
-		return 0
+// debt is a source's as it is now. It is called with mu held.
+func (l *Limiter) debt(source Source) *debt {
+	now := l.clock.Now()
+	if known, ok := l.sources.Get(source); ok {
+		d := known.(*debt)
+		d.failures = max(d.failures-float64(now.Sub(d.at))/float64(Forgiving), 0)
+		d.at = now
+		return d
 	}
-	d := known.(debt)
-	left := d.failures - float64(l.clock.Since(d.at))/float64(Forgiving)
-	if left <= 0 {
-		l.sources.Remove(source)
-		return 0
-	}
-	return left
+	d := &debt{at: now}
+	l.sources.Add(source, d)
+	return d
 }

@@ -44,8 +44,12 @@ func TestWhoFailsTooOftenWaits(t *testing.T) {
 	guesser, other := source(t, "192.0.2.7:1"), source(t, "192.0.2.8:1")
 	wait := func(s Source, want time.Duration) {
 		t.Helper()
-		if got := l.Wait(s); got != want {
+		got := l.Begin(s)
+		if got != want {
 			t.Errorf("%s waits %s, want %s", s, got, want)
+		}
+		if got == 0 {
+			l.End(s)
 		}
 	}
 	for range Failures {
@@ -66,6 +70,30 @@ func TestWhoFailsTooOftenWaits(t *testing.T) {
 	wait(guesser, 0)
 	if n := l.sources.Len(); n != 0 {
 		t.Errorf("%d sources are remembered when everything is forgotten", n)
+	}
+}
+
+func TestAttemptsUnderWayCountAsFailed(t *testing.T) {
+	l := New(clocktesting.NewFakePassiveClock(time.Now()))
+	guesser := source(t, "192.0.2.7:1")
+	for i := range Failures {
+		if wait := l.Begin(guesser); wait != 0 {
+			t.Fatalf("attempt %d at once has to wait %s", i, wait)
+		}
+	}
+	if wait := l.Begin(guesser); wait != Forgiving {
+		t.Errorf("one more at once has to wait %s, want %s", wait, Forgiving)
+	}
+	for range Failures - 1 {
+		l.Failed(guesser)
+		l.End(guesser)
+	}
+	l.End(guesser) // the last was good
+	if wait := l.Begin(guesser); wait != 0 {
+		t.Errorf("with one failure left it has to wait %s", wait)
+	}
+	if wait := l.Begin(guesser); wait == 0 {
+		t.Error("with the last failure left under way it need not wait")
 	}
 }
 

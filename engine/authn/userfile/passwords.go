@@ -36,7 +36,9 @@ type Passwords struct {
 	dearest []byte
 	// comparing bounds how many hashes are compared at once; each keeps a core busy.
 	comparing chan struct{}
-	clock     clock.PassiveClock
+	// matches is bcrypt's comparison.
+	matches func(hash, password []byte) error
+	clock   clock.PassiveClock
 }
 
 // account is one user. It has a hash or a digest of the password.
@@ -71,8 +73,8 @@ var errRefused = errors.New("invalid username/password combination")
 // on two lines that do not say the same, let nobody in, which a notice says. Plaintext names the users whose password can be
 // read in the file.
 func ParsePasswords(content []byte) (p *Passwords, plaintext []string, notices []Notice, err error) {
-	p = &Passwords{key: newDigester(), accounts: map[string]*account{}, clock: clock.RealClock{},
-		comparing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	p = &Passwords{key: newDigester(), accounts: map[string]*account{}, matches: bcrypt.CompareHashAndPassword,
+		clock: clock.RealClock{}, comparing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	err = eachLine(content, func(number int, line string) error {
 		info, secret, err := passwordLine(line)
 		if err != nil {
@@ -203,9 +205,8 @@ func (p *Passwords) Knows(name string) bool {
 }
 
 // Authenticate says who it is that has a name and a password. With a hash in the file it takes as long as the hash is dear,
-// but for passwords that matched a short time ago, and waits for its turn when many ask at once; then it calls allowed,
-// whose error is returned in place of an answer.
-func (p *Passwords) Authenticate(ctx context.Context, name, password string, allowed func() error) (*authenticator.Response, error) {
+// but for passwords that matched a short time ago, and waits for its turn when many ask at once.
+func (p *Passwords) Authenticate(ctx context.Context, name, password string) (*authenticator.Response, error) {
 	a, known := p.accounts[name]
 	var matches bool
 	var err error
@@ -214,9 +215,11 @@ func (p *Passwords) Authenticate(ctx context.Context, name, password string, all
 		sum := p.key.of(password)
 		matches = subtle.ConstantTimeCompare(sum[:], a.digest[:]) == 1
 	case known:
-		matches, err = p.matchesHash(ctx, a, password, allowed)
+		matches, err = p.matchesHash(ctx, a, password)
 	case p.dearest != nil:
-		_, err = p.compare(ctx, p.dearest, password, allowed)
+		_, err = p.compare(ctx, p.dearest, password)
+	default:
+		p.key.of(password) // it takes as long as if there were somebody
 	}
 	if err != nil {
 		return nil, err
@@ -227,12 +230,12 @@ func (p *Passwords) Authenticate(ctx context.Context, name, password string, all
 	return &authenticator.Response{User: a.info}, nil
 }
 
-func (p *Passwords) matchesHash(ctx context.Context, a *account, password string, allowed func() error) (bool, error) {
+func (p *Passwords) matchesHash(ctx context.Context, a *account, password string) (bool, error) {
 	sum, now := p.key.of(password), p.clock.Now()
 	if last := a.matched.Load(); last != nil && now.Before(last.until) && subtle.ConstantTimeCompare(sum[:], last.digest[:]) == 1 {
 		return true, nil
 	}
-	matches, err := p.compare(ctx, a.hash, password, allowed)
+	matches, err := p.compare(ctx, a.hash, password)
 	if matches {
 		a.matched.Store(&match{sum, now.Add(remembered)})
 	}
@@ -240,15 +243,12 @@ func (p *Passwords) matchesHash(ctx context.Context, a *account, password string
 }
 
 // compare finds out whether a password is that of a hash.
-func (p *Passwords) compare(ctx context.Context, hash []byte, password string, allowed func() error) (bool, error) {
+func (p *Passwords) compare(ctx context.Context, hash []byte, password string) (bool, error) {
 	select {
 	case p.comparing <- struct{}{}:
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 	defer func() { <-p.comparing }()
-	if err := allowed(); err != nil {
-		return false, err
-	}
-	return bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil, nil
+	return p.matches(hash, []byte(password)) == nil, nil
 }

@@ -82,8 +82,12 @@ func through(chain *authn.Chain, connection *tls.ConnectionState, authorization 
 			r.Header["Authorization"] = header // the filter removes it
 		}
 		passed = false
-		if chain.Wait(r) == 0 {
+		wait, done := chain.Begin(r)
+		if wait == 0 {
 			gate.ServeHTTP(w, r)
+		}
+		if done != nil {
+			done()
 		}
 		if !passed {
 			return errors.New("the gate lets nobody in")
@@ -193,7 +197,7 @@ func listed(name, content, authorization string) (func() error, error) {
 
 func password(secret string) (func() error, error) {
 	member, err := written("passwords", "jane:"+secret+"\n", func(set *files.Set, path string) (authn.Member, error) {
-		return authn.PasswordFiles(set, []string{path}, nil, slog.New(slog.DiscardHandler))
+		return authn.PasswordFiles(set, []string{path}, slog.New(slog.DiscardHandler))
 	})
 	if err != nil {
 		return nil, err
