@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
@@ -107,6 +108,13 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 	settings, ids := s.config.Authentication, &s.parts.identities
 	logger := s.logger.With("part", "authentication")
 	anonymous := anonymousAt(settings.AnonymousPaths)
+	for name, consequence := range map[string]string{
+		config.MemberClientCertificate: "admin.kubeconfig lets nobody in", config.MemberServiceAccount: "pods cannot come in",
+	} {
+		if !slices.Contains(settings.Order, name) {
+			logger.Warn("authentication.order leaves out "+name, "consequence", consequence)
+		}
+	}
 	var members []authn.Member
 	var errs []error
 	for _, name := range settings.Order {

@@ -2,8 +2,11 @@ package authentication
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,5 +93,35 @@ func TestClientsAreAskedForPasswordsOnlyWhereTheyAreTaken(t *testing.T) {
 	got := w.ask(t, basic("jane", "guess"), http.MethodGet, "/api", "")
 	if _, asked := got.header["Www-Authenticate"]; asked || got.code != http.StatusUnauthorized {
 		t.Errorf("without passwords the answer is %d and %v", got.code, got.header)
+	}
+}
+
+// Many guesses at once are as many guesses.
+func TestWhoGuessesManyTimesAtOnceHasToWaitAllTheSame(t *testing.T) {
+	u := newUsers(t)
+	guesser := u.from()
+	start := time.Now()
+	var looked, waited atomic.Int32
+	var all sync.WaitGroup
+	for i := range 4 * throttle.Failures {
+		all.Go(func() {
+			who := basic("kim", "guess") // which has a hash, so that it takes a while
+			if i%2 == 0 {
+				who = basic("nobody", fmt.Sprint("guess ", i))
+			}
+			switch got := u.askFrom(t, guesser, who, http.MethodGet, "/api", ""); got.code {
+			case http.StatusUnauthorized:
+				looked.Add(1)
+			case http.StatusTooManyRequests:
+				waited.Add(1)
+			default:
+				t.Errorf("a guess is answered %d: %s", got.code, got.body)
+			}
+		})
+	}
+	all.Wait()
+	most := throttle.Failures + int(time.Since(start)/throttle.Forgiving) + 1
+	if n := int(looked.Load()); n > most || waited.Load() == 0 {
+		t.Errorf("%d guesses were looked at, want at most %d; %d were told to wait", n, most, waited.Load())
 	}
 }
