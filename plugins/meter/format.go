@@ -43,6 +43,7 @@ const (
 	maxLocals    = 50_000    // of one function
 	maxAllLocals = 4_000_000 // of all functions
 	maxBlocks    = 10_000    // of one function; the compiler's time grows with their square and worse
+	loopBlocks   = 3         // which rewriting puts around a loop
 	maxTables    = 8
 	maxTable     = 1 << 20 // entries; the runtime has no limit of its own, and memory's does not count them
 	maxMemories  = 1

@@ -49,11 +49,15 @@ func (m *module) surveyFunction(body *reader, function int, locals *int) shape {
 		i.next(body)
 		switch i.op {
 		case opBlock, opLoop, opIf:
-			if blocks++; blocks > maxBlocks {
-				body.fail("has more than %d blocks", maxBlocks)
-			}
 			depth++
-			s.loops = s.loops || i.op == opLoop
+			blocks++
+			if i.op == opLoop {
+				s.loops = true
+				blocks += loopBlocks
+			}
+			if blocks > maxBlocks {
+				body.fail("has more than %d blocks, a loop counting for %d", maxBlocks, 1+loopBlocks)
+			}
 		case opEnd:
 			depth--
 		case opCall, opCallIndirect:
