@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -50,4 +51,22 @@ func failToStart(t *testing.T, flags ...string) string {
 		t.Fatalf("the server starts:\n%s", process.Log())
 		return ""
 	}
+}
+
+// kubectl runs the real one with a token, and returns what it prints.
+func (w *world) kubectl(t *testing.T, token string, args ...string) string {
+	t.Helper()
+	binary, err := harness.Kubectl(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := file(t.TempDir(), "kubeconfig") // without anybody's certificate
+	write(t, config, "")
+	args = append([]string{"--kubeconfig", config, "--server", "https://" + w.Process().Address(),
+		"--certificate-authority", file(w.DataDir(), "pki/ca.crt"), "--token", token}, args...)
+	output, err := exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl: %v\n%s", err, output)
+	}
+	return string(output)
 }

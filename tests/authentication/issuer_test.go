@@ -78,6 +78,9 @@ func TestTokensOfAnIssuerLetInWhomTheFileSays(t *testing.T) {
 	if diff := cmp.Diff(want, *got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	if got := w.kubectl(t, good, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"); got != "oidc:jane" {
+		t.Errorf("kubectl is told that it is %q", got)
+	}
 	if n := w.attempts(t, "jwt", "accepted"); n == 0 {
 		t.Error("metrics do not count who was let in")
 	}

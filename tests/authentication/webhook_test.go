@@ -91,6 +91,10 @@ func TestAServiceIsAskedAboutTokensThatNobodyElseKnows(t *testing.T) {
 		t.Errorf("a TokenReview says (-want +got):\n%s", diff)
 	}
 
+	if got := w.kubectl(t, "for-jane", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"); got != "first:jane" {
+		t.Errorf("kubectl is told that it is %q", got)
+	}
+
 	write(t, file(dir, "hook"), second.kubeconfig())
 	w.becomes(t, bearer("for-jane"), "second:jane")
 }
