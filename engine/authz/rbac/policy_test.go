@@ -66,7 +66,7 @@ func (i *indexer) Revision() int64 { return i.revision.Load() }
 func (k *kind) put(t testing.TB, object metav1.Object) {
 	t.Helper()
 	if err := k.indexer.Add(object); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	k.indexer.revision.Add(1)
 }
@@ -74,7 +74,7 @@ func (k *kind) put(t testing.TB, object metav1.Object) {
 func (k *kind) delete(t testing.TB, object metav1.Object) {
 	t.Helper()
 	if err := k.indexer.Delete(object); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	k.indexer.revision.Add(1)
 }
