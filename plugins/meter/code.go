@@ -55,7 +55,8 @@ func (m *module) addHelpers() (refill uint32, own []uint32) {
 	next := uint32(len(m.functions)) + 1
 	m.helpers = helpers{refill: uint32(m.imported), pause: next, weigh: next + 1, fill: next + 2, copy: next + 3}
 	through := m.addType(signature{params: i32(1), results: i32(1)})
-	return through, []uint32{m.addType(signature{}), through, m.addType(signature{params: i32(3)}), m.addType(signature{params: i32(3)})}
+	three := m.addType(signature{params: i32(3)})
+	return through, []uint32{m.addType(signature{}), through, three, three}
 }
 
 // appendHelpers appends the helpers' code. Without a memory there is no code that fills or copies it, and none is valid.

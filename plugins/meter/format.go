@@ -47,6 +47,7 @@ const (
 	maxTables    = 8
 	maxTable     = 1 << 20 // entries; the runtime has no limit of its own, and memory's does not count them
 	maxMemories  = 1
+	maxPassive   = 16 << 20 // bytes of a data segment that code copies, which it does in one go
 )
 
 // Value types and other bytes of the format.

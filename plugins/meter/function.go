@@ -106,8 +106,8 @@ func (m *module) renumber(out []byte, body *reader) []byte {
 //
 // A call that is followed by anything else would cost every call, not only those that pause, for the compiler would keep
 // parameters in memory across it. A function that begins with a loop, as all of Go's do that call others, leaves looking at
-// the fuel to that. The stack is looked at by pauses only: as fuel is taken in proportion to it, one comes before there is much too little
-// of it. Only very large frames are looked at on their own.
+// the fuel to that. The stack is looked at by pauses only: as fuel is taken in proportion to it, one comes before there is much
+// too little of it. Only very large frames are looked at on their own.
 func (w *rewriter) enter() {
 	fuel := max(weightEntry, w.stack/bytesPerUnit)
 	large := fuel > weightEntryMost

@@ -65,6 +65,9 @@ func TestHostileNumbersAreRefusedBeforeMemoryIsSetAside(t *testing.T) {
 			function(append(bytes.Repeat([]byte{0x02, 0x40}, 1_000_000), bytes.Repeat([]byte{0x0b}, 1_000_000)...))), "has more than 10000 blocks"},
 		{"a branch with two billion targets", module(procedure, section(3, num(1), []byte{0}),
 			function(append([]byte{0x41, 0, 0x0e}, num(many)...))), "branch targets"},
+		{"a passive data segment of 17 megabytes", module(section(11, num(1), []byte{1}, num(17<<20), make([]byte, 17<<20))), "passive data segment of 17825792 bytes"},
+		{"a function of 3,000 loops", module(procedure, section(3, num(1), []byte{0}),
+			function(bytes.Repeat([]byte{0x03, 0x40, 0x0b}, 3000))), "a loop counting for 4"},
 		{"an instruction of tomorrow", module(procedure, section(3, num(1), []byte{0}), function([]byte{0xfb, 0})), "the instruction 0xfb"},
 		{"instructions after the end", module(procedure, section(3, num(1), []byte{0}), function([]byte{0x0b})), "after its end"},
 	} {

@@ -13,7 +13,8 @@ type instruction struct {
 	labels []uint32
 }
 
-// next reads one instruction into i. It knows all of WebAssembly 2.0, as the runtime does, and breaks the reader at anything else.
+// next reads one instruction into i. It knows all of WebAssembly 2.0, as the runtime does, and breaks the reader at anything
+// else.
 func (i *instruction) next(body *reader) {
 	i.start, i.sub, i.labels = body.at, 0, i.labels[:0]
 	i.op = body.byte()

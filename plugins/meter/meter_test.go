@@ -19,7 +19,7 @@ import (
 )
 
 // start runs a module as it is, with a host that gives fuel as provide says.
-func start(t *testing.T, wasm []byte, provide func(context.Context, wazero.Runtime) error) api.Module {
+func start(t *testing.T, wasm []byte, provide provider) api.Module {
 	t.Helper()
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(1024))
@@ -48,7 +48,7 @@ func rewrite(t *testing.T, wasm []byte) []byte {
 }
 
 // patience gives fuel a number of times and then stops the guest, as a deadline would.
-func patience(slices int) func(context.Context, wazero.Runtime) error {
+func patience(slices int) provider {
 	return func(ctx context.Context, r wazero.Runtime) error {
 		refill := func(ctx context.Context, stack []uint64) {
 			if slices--; slices < 0 {

@@ -251,7 +251,8 @@ func (m *module) readElements(in *reader) []byte {
 // readData passes over the data section.
 func (m *module) readData(in *reader) {
 	for n := in.count("data segments", 2, maxThings); n > 0 && !in.broken(); n-- {
-		switch form := in.uint32(); form {
+		form := in.uint32()
+		switch form {
 		case 0: // at a place in memory
 			m.constant(in, nil)
 		case 1: // passive
@@ -261,7 +262,9 @@ func (m *module) readData(in *reader) {
 		default:
 			in.fail("has a data segment of the unknown form %d", form)
 		}
-		in.name()
+		if size := len(in.name()); form == 1 && size > maxPassive {
+			in.fail("has a passive data segment of %d bytes, at most %d are allowed", size, maxPassive)
+		}
 	}
 }
 

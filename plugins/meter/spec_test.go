@@ -103,6 +103,9 @@ func parse(t *testing.T, text string) uint64 {
 	return n
 }
 
+// provider is meter.Provide or the like.
+type provider func(context.Context, wazero.Runtime) error
+
 // world runs one script, with its modules as they are or rewritten, and keeps what can be observed of it.
 type world struct {
 	t       *testing.T
@@ -115,7 +118,7 @@ type world struct {
 	seen     []string
 }
 
-func newWorld(t *testing.T, spectest []byte, rewrite func([]byte) ([]byte, error), provide func(context.Context, wazero.Runtime) error) *world {
+func newWorld(t *testing.T, spectest []byte, rewrite func([]byte) ([]byte, error), provide provider) *world {
 	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, rewrite: rewrite, named: map[string]api.Module{}, runtime: wazero.NewRuntime(ctx)}
@@ -266,6 +269,9 @@ func TestARewrittenModuleDoesWhatItDid(t *testing.T) {
 			if diff := cmp.Diff(plain, metered); diff != "" {
 				t.Errorf("rewritten modules do something else (- plain, + rewritten):\n%s", diff)
 			}
+			if strings.HasPrefix(filepath.Base(path), "simd_") {
+				return // thousands of lines of arithmetic, without loops
+			}
 			breathless := newWorld(t, spectest, meter.Rewrite, provideSlice(1001)).run(dir, s.Commands)
 			if diff := cmp.Diff(plain, breathless); diff != "" {
 				t.Errorf("modules that pause all the time do something else (- plain, + rewritten):\n%s", diff)
@@ -275,7 +281,7 @@ func TestARewrittenModuleDoesWhatItDid(t *testing.T) {
 }
 
 // provideSlice is meter.Provide with slices of another length.
-func provideSlice(fuel uint64) func(context.Context, wazero.Runtime) error {
+func provideSlice(fuel uint64) provider {
 	return func(ctx context.Context, runtime wazero.Runtime) error {
 		refill := func(_ context.Context, stack []uint64) {
 			if int32(stack[0]) < 0 {
