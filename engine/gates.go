@@ -66,6 +66,8 @@ func endWatchesWith(draining context.Context) gate {
 				next.ServeHTTP(w, r)
 				return
 			}
+			// The server's write timeout is for answers that are made and done. It can fail only on a connection that is gone.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 			ctx, cancel := context.WithCancel(r.Context())
 			defer cancel()
 			defer context.AfterFunc(draining, cancel)()

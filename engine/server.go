@@ -151,7 +151,9 @@ func (s *Server) httpServer(handler http.Handler) *http.Server {
 		Protocols:         protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		// An answer may take as long to be sent as to be made. Whoever does not read it holds no handler for longer.
+		WriteTimeout: 2 * s.config.Requests.Timeout,
+		ErrorLog:     slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerStream:     streamWindow,
