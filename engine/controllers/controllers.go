@@ -111,7 +111,7 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.addAggregation(config, client)
 	l.addCertificates(config, client)
 	l.addTrust(config, client)
-	roles := newRolePolicy(client, config.Informers).objects()
+	roles := newRolePolicy(client, config.Informers, config.Logger).objects()
 	l.roles = await(roles)
 	ours := bootstrap(client, roles)
 	for _, hook := range config.Hooks {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -39,12 +40,15 @@ type rolePolicy struct {
 	roleBindings    rbaclisters.RoleBindingLister
 	clusterRoles    rbaclisters.ClusterRoleLister
 	clusterBindings rbaclisters.ClusterRoleBindingLister
+
+	logger *slog.Logger // of what is left alone
 }
 
-func newRolePolicy(client kubernetes.Interface, factory informers.SharedInformerFactory) rolePolicy {
+func newRolePolicy(client kubernetes.Interface, factory informers.SharedInformerFactory, logger *slog.Logger) rolePolicy {
 	kinds := factory.Rbac().V1()
 	return rolePolicy{
-		rbac: client.RbacV1(), namespaces: client.CoreV1().Namespaces(),
+		logger: logger,
+		rbac:   client.RbacV1(), namespaces: client.CoreV1().Namespaces(),
 		roles: kinds.Roles().Lister(), roleBindings: kinds.RoleBindings().Lister(),
 		clusterRoles: kinds.ClusterRoles().Lister(), clusterBindings: kinds.ClusterRoleBindings().Lister(),
 	}
@@ -117,28 +121,28 @@ func (p rolePolicy) objects() []bootstrapObject {
 	var all []bootstrapObject
 	for _, role := range append(bootstrappolicy.ClusterRoles(), bootstrappolicy.ControllerRoles()...) {
 		known := knownClusterRoles{reconciliation.ClusterRoleModifier{Client: p.rbac.ClusterRoles()}, p.clusterRoles}
-		all = append(all, roleObject("ClusterRole", reconciliation.ClusterRoleRuleOwner{ClusterRole: &role}, known))
+		all = append(all, p.roleObject("ClusterRole", reconciliation.ClusterRoleRuleOwner{ClusterRole: &role}, known))
 	}
 	for _, list := range bootstrappolicy.NamespaceRoles() {
 		for _, role := range list {
 			known := knownRoles{reconciliation.RoleModifier{Client: p.rbac, NamespaceClient: p.namespaces}, p.roles}
-			all = append(all, roleObject("Role", reconciliation.RoleRuleOwner{Role: &role}, known))
+			all = append(all, p.roleObject("Role", reconciliation.RoleRuleOwner{Role: &role}, known))
 		}
 	}
 	for _, binding := range append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...) {
 		known := knownClusterBindings{reconciliation.ClusterRoleBindingClientAdapter{Client: p.rbac.ClusterRoleBindings()}, p.clusterBindings}
-		all = append(all, bindingObject("ClusterRoleBinding", reconciliation.ClusterRoleBindingAdapter{ClusterRoleBinding: &binding}, known))
+		all = append(all, p.bindingObject("ClusterRoleBinding", reconciliation.ClusterRoleBindingAdapter{ClusterRoleBinding: &binding}, known))
 	}
 	for _, list := range bootstrappolicy.NamespaceRoleBindings() {
 		for _, binding := range list {
 			known := knownBindings{reconciliation.RoleBindingClientAdapter{Client: p.rbac, NamespaceClient: p.namespaces}, p.roleBindings}
-			all = append(all, bindingObject("RoleBinding", reconciliation.RoleBindingAdapter{RoleBinding: &binding}, known))
+			all = append(all, p.bindingObject("RoleBinding", reconciliation.RoleBindingAdapter{RoleBinding: &binding}, known))
 		}
 	}
 	return all
 }
 
-func roleObject(kind string, role reconciliation.RuleOwner, known reconciliation.RuleOwnerModifier) bootstrapObject {
+func (p rolePolicy) roleObject(kind string, role reconciliation.RuleOwner, known reconciliation.RuleOwnerModifier) bootstrapObject {
 	namespace, name := role.GetNamespace(), role.GetName()
 	return bootstrapObject{
 		kind: kind, name: path(namespace, name),
@@ -147,13 +151,16 @@ func roleObject(kind string, role reconciliation.RuleOwner, known reconciliation
 			return err
 		},
 		ensure: func() error {
-			_, err := (&reconciliation.ReconcileRoleOptions{Role: role, Client: known, Confirm: true}).Run()
+			result, err := (&reconciliation.ReconcileRoleOptions{Role: role, Client: known, Confirm: true}).Run()
+			if err == nil && result.Protected && result.Operation != reconciliation.ReconcileNone {
+				p.logger.Warn("a role is annotated to be left alone, and lacks rules", "kind", kind, "name", path(namespace, name), "missing", result.MissingRules)
+			}
 			return err
 		},
 	}
 }
 
-func bindingObject(kind string, binding reconciliation.RoleBinding, known reconciliation.RoleBindingModifier) bootstrapObject {
+func (p rolePolicy) bindingObject(kind string, binding reconciliation.RoleBinding, known reconciliation.RoleBindingModifier) bootstrapObject {
 	namespace, name := binding.GetNamespace(), binding.GetName()
 	return bootstrapObject{
 		kind: kind, name: path(namespace, name),
@@ -162,7 +169,11 @@ func bindingObject(kind string, binding reconciliation.RoleBinding, known reconc
 			return err
 		},
 		ensure: func() error {
-			_, err := (&reconciliation.ReconcileRoleBindingOptions{RoleBinding: binding, Client: known, Confirm: true}).Run()
+			result, err := (&reconciliation.ReconcileRoleBindingOptions{RoleBinding: binding, Client: known, Confirm: true}).Run()
+			if err == nil && result.Protected && result.Operation != reconciliation.ReconcileNone {
+				p.logger.Warn("a binding is annotated to be left alone, and lacks subjects",
+					"kind", kind, "name", path(namespace, name), "missing", result.MissingSubjects)
+			}
 			return err
 		},
 	}
