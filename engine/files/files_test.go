@@ -205,6 +205,24 @@ func TestAFileThatCannotBeUsedAtFirstIsNamed(t *testing.T) {
 	}
 }
 
+func TestFilesAreLookedAtWhereTheSystemTellsOfNoChanges(t *testing.T) {
+	set := newSet(slog.New(slog.DiscardHandler), nil)
+	defer set.Close()
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "old")
+	file, err := Open(set, path, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := make(chan struct{}, 1)
+	file.OnChange(func() { changed <- struct{}{} })
+	replace(t, path, "new")
+	<-changed
+	if got := file.Get(); got != "new" {
+		t.Errorf("holds %q, want new", got)
+	}
+}
+
 func TestADirectoryIsWatchedWithWhatIsInIt(t *testing.T) {
 	set := NewSet(slog.New(slog.DiscardHandler))
 	defer set.Close()

@@ -34,9 +34,10 @@ type Set struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
+	watcher *fsnotify.Watcher // nil when the system tells of no changes
+
 	mu      sync.Mutex
-	watcher *fsnotify.Watcher // guarded by mu; nil when the system tells of no changes
-	watched []watched         // guarded by mu
+	watched []watched // guarded by mu
 }
 
 // watched is a path, and what to do when something may have changed there.
@@ -49,13 +50,18 @@ type watched struct {
 
 // NewSet makes a set without files. The logger hears of files that were read anew, and of broken ones. Close ends it.
 func NewSet(logger *slog.Logger) *Set {
-	ctx, stop := context.WithCancel(context.Background())
-	s := &Set{logger: logger, stop: stop}
-	var err error
-	if s.watcher, err = fsnotify.NewWatcher(); err != nil {
-		s.watcher = nil
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		watcher = nil
 		logger.Warn("this system does not tell of changed files; looking at them every now and then", "every", lookBlind, "error", err)
 	}
+	return newSet(logger, watcher)
+}
+
+// newSet makes a set that hears of changes from a watcher, or looks for them if that is nil.
+func newSet(logger *slog.Logger, watcher *fsnotify.Watcher) *Set {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Set{logger: logger, stop: stop, watcher: watcher}
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
