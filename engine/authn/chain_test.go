@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"gatehouse/engine/authn/throttle"
@@ -286,4 +290,53 @@ func FuzzAuthorization(f *testing.F) {
 		}
 		waits(chain, r)
 	})
+}
+
+// Under -race this shows that requests, changes of what members know, and guesses do not get in each other's way.
+func TestManyAskWhileMembersChange(t *testing.T) {
+	tokens := &changingTokens{}
+	var forget func()
+	var revision atomic.Int64
+	chain := New(Config{
+		Members: []Member{{Name: "t", token: tokens, onChange: func(f func()) { forget = f }, revision: revision.Load}},
+		Limiter: throttle.New(clock.RealClock{}),
+	})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range 200 {
+				r := request("Authorization", fmt.Sprintf("Bearer %d", j%3))
+				r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", i)
+				wait, done := chain.Begin(r)
+				if wait > 0 {
+					continue
+				}
+				response, ok, _ := chain.AuthenticateRequest(r)
+				if ok && response.User.GetName() != fmt.Sprint(j%3) {
+					t.Errorf("%d is let in as %s", j%3, response.User.GetName())
+				}
+				if done != nil {
+					done()
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for i := range 200 {
+			tokens.known.Store(int64(i % 3))
+			forget()
+			revision.Add(1)
+		}
+	})
+	all.Wait()
+}
+
+// changingTokens let in who has the token that is known now.
+type changingTokens struct{ known atomic.Int64 }
+
+func (c *changingTokens) AuthenticateToken(_ context.Context, token string) (*authenticator.Response, bool, error) {
+	if token != fmt.Sprint(c.known.Load()) {
+		return nil, false, nil
+	}
+	return &authenticator.Response{User: &user.DefaultInfo{Name: token}}, true, nil
 }
