@@ -80,6 +80,9 @@ func hostCall(operations map[string]Operation) api.GoModuleFunc {
 }
 
 func (in *instance) operate(operations map[string]Operation, name, payload []byte) Value {
+	if len(name) > maxName {
+		return failure("the name of the host call has %d bytes, at most %d are looked up", len(name), maxName)
+	}
 	operation := operations[string(name)]
 	if operation == nil {
 		return failure("unknown host call %q", printable(name, 64))

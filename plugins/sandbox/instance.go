@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -69,12 +68,12 @@ func (in *instance) config() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
 		WithName(""). // anonymous, so that many can live in one runtime
 		WithStartFunctions(initializeExport).
-		WithStdout(&in.written.stdout).
-		WithStderr(&in.written.stderr).
+		WithStdout(&stream{in: in, to: &in.written.stdout}).
+		WithStderr(&stream{in: in, to: &in.written.stderr}).
 		WithSysWalltime().
 		WithSysNanotime().
 		WithNanosleep(in.sleep).
-		WithRandSource(rand.Reader)
+		WithRandSource(randomness{in})
 }
 
 // sleep lets a guest sleep no longer than it may run.
