@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"gatehouse/plugins/sandbox"
@@ -34,6 +35,21 @@ func Lookup(root any, pointer string) (sandbox.Value, error) {
 		}
 	}
 	return encode(at)
+}
+
+// Tree is JSON as Go's decoders make it, or any other root for Lookup. It implements sandbox.Fields.
+type Tree struct{ Root any }
+
+// Field implements sandbox.Fields.
+func (t Tree) Field(pointer string) (sandbox.Value, error) { return Lookup(t.Root, pointer) }
+
+// Parse makes a Tree of JSON. Whole numbers keep all their digits as far as 64 bits reach.
+func Parse(data []byte) (Tree, error) {
+	var t Tree
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &t.Root); err != nil {
+		return Tree{}, fmt.Errorf("decode: %w", err)
+	}
+	return t, nil
 }
 
 // Under reports whether pointer leads into the field that prefix names, and how it goes on from there.

@@ -99,6 +99,8 @@ func (in *instance) configure() *Fault {
 	if len(settings) == 0 {
 		settings = []byte("{}")
 	}
+	in.work.fields = in.module.options.SettingsFields
+	defer func() { in.work.fields = nil }()
 	complaint, fault := in.run(configure, configureExport, settings)
 	if fault != nil {
 		return fault

@@ -26,6 +26,9 @@ type Options struct {
 	Limits Limits
 	// Settings is the JSON object given to configure; nil means {}.
 	Settings []byte
+	// SettingsFields answers look-ups in the settings while configure is at work, for several instances at once; nil answers
+	// every one with Absent.
+	SettingsFields Fields
 	// CacheDir keeps compiled code between starts; empty compiles each time. What lies there is run as native code: nobody
 	// else may write to it.
 	CacheDir string

@@ -11,6 +11,7 @@ package gatehouse
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"gatehouse/sdk/go/internal/host"
@@ -35,7 +36,8 @@ type Value struct {
 	text string
 }
 
-// Field looks up a JSON pointer (RFC 6901) in the review at hand, "/request/object/metadata/name" for one. The server
+// Field looks up a JSON pointer (RFC 6901) in the review at hand, "/request/object/metadata/name" for one, or in the settings
+// while OnConfigure's function is at work. The server
 // answers from the object it has already decoded, which is far cheaper than parsing the review here.
 // A pointer that leads nowhere gives a Value that does not exist; a malformed one panics.
 func Field(pointer string) Value {
@@ -58,6 +60,18 @@ func (v Value) Text() string { return v.text }
 
 // Bool reports whether the value is true.
 func (v Value) Bool() bool { return v.kind == Boolean && v.text == "true" }
+
+// Texts are the elements of the array at a JSON pointer, as Value.Text has them. What is no array has none.
+func Texts(pointer string) []string {
+	var texts []string
+	for {
+		v := Field(pointer + "/" + strconv.Itoa(len(texts)))
+		if !v.Exists() {
+			return texts
+		}
+		texts = append(texts, v.Text())
+	}
+}
 
 // Pointer makes a JSON pointer of path elements, escaping what needs it:
 //

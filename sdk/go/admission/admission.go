@@ -10,7 +10,10 @@
 //	}
 package admission
 
-import gatehouse "gatehouse/sdk/go"
+import (
+	gatehouse "gatehouse/sdk/go"
+	"gatehouse/sdk/go/internal/answer"
+)
 
 // Operations a request may be for.
 const (
@@ -81,11 +84,11 @@ func Handle(h Handler) { handler = h }
 // review answers one AdmissionReview.
 func review(payload []byte) []byte {
 	if handler == nil {
-		return failure("the plugin has no admission handler: call admission.Handle in an init function")
+		return answer.Failure("the plugin has no admission handler: call admission.Handle in an init function")
 	}
 	response := handler(&Request{review: payload})
 	if response == nil {
-		return failure("the plugin's handler returned no response")
+		return answer.Failure("the plugin's handler returned no response")
 	}
 	return response.encode(gatehouse.Field("/request/uid").Text())
 }

@@ -36,7 +36,7 @@ type decoded struct {
 	} `json:"response"`
 }
 
-func answer(t *testing.T, h Handler) decoded {
+func ask(t *testing.T, h Handler) decoded {
 	t.Helper()
 	Handle(h)
 	t.Cleanup(func() { Handle(nil) })
@@ -50,7 +50,7 @@ func answer(t *testing.T, h Handler) decoded {
 
 func TestResponsesAreReviews(t *testing.T) {
 	answers(t, map[string]string{"/request/uid": "u-1"})
-	d := answer(t, func(*Request) *Response {
+	d := ask(t, func(*Request) *Response {
 		return Deny("no \"quotes\",\n\x01\xff no control").Code(422, "Invalid").Warn("w1").Warn("w2").Audit("a", "1").Audit("b", "2")
 	})
 	r := d.Response
@@ -80,7 +80,7 @@ func TestSettingALabelPatchesOnlyWhatIsMissing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			answers(t, test.fields)
-			r := answer(t, func(r *Request) *Response { return Allow().SetLabel(r, "a/b", "c") }).Response
+			r := ask(t, func(r *Request) *Response { return Allow().SetLabel(r, "a/b", "c") }).Response
 			if string(r.Patch) != test.patch || (r.PatchType == "JSONPatch") != (test.patch != "") {
 				t.Errorf("the patch is %s %s, want %s", r.PatchType, r.Patch, test.patch)
 			}
@@ -93,7 +93,7 @@ func TestAPluginThatCannotDecideSaysSo(t *testing.T) {
 		"the plugin has no admission handler: call admission.Handle in an init function": nil,
 		"the plugin's handler returned no response":                                      func(*Request) *Response { return nil },
 	} {
-		if d := answer(t, h); d.APIVersion != "v1" || d.Kind != "Status" || d.Message != want {
+		if d := ask(t, h); d.APIVersion != "v1" || d.Kind != "Status" || d.Message != want {
 			t.Errorf("got %+v, want %q", d, want)
 		}
 	}

@@ -3,9 +3,9 @@ package admission
 import (
 	"encoding/base64"
 	"strconv"
-	"unicode/utf8"
 
 	gatehouse "gatehouse/sdk/go"
+	"gatehouse/sdk/go/internal/answer"
 )
 
 // Response is a verdict in the making. Its methods return it, so that calls can be strung together.
@@ -17,6 +17,7 @@ type Response struct {
 	warnings    []string
 	annotations []pair
 	patch       []byte // a JSON array without its last bracket
+	failure     string // why there is no verdict
 }
 
 type pair struct{ key, value string }
@@ -28,6 +29,10 @@ func Allow() *Response { return &Response{allowed: true} }
 func Deny(message string) *Response {
 	return &Response{code: 403, reason: "Forbidden", message: message}
 }
+
+// Fail says that the plugin cannot decide, and why. The request is denied unless the plugin's configuration says otherwise.
+// Nothing else of the response counts.
+func Fail(why string) *Response { return &Response{failure: answer.Why(why)} }
 
 // Code replaces a denial's HTTP status and its reason, such as 422 and Invalid.
 func (r *Response) Code(code int, reason string) *Response {
@@ -64,7 +69,7 @@ func (r *Response) setIn(req *Request, set, key, value string) *Response {
 	if !req.Object("metadata", set).Exists() {
 		r.Patch("add", gatehouse.Pointer("metadata", set), "{}")
 	}
-	return r.Patch("add", gatehouse.Pointer("metadata", set, key), string(quote(nil, value)))
+	return r.Patch("add", gatehouse.Pointer("metadata", set, key), string(answer.Quote(nil, value)))
 }
 
 // Patch adds one JSON patch operation (RFC 6902). The path is relative to the object; value is JSON, and "" for a remove.
@@ -74,8 +79,8 @@ func (r *Response) Patch(op, path, value string) *Response {
 	} else {
 		r.patch = append(r.patch, ',')
 	}
-	r.patch = quote(append(r.patch, `{"op":`...), op)
-	r.patch = quote(append(r.patch, `,"path":`...), path)
+	r.patch = answer.Quote(append(r.patch, `{"op":`...), op)
+	r.patch = answer.Quote(append(r.patch, `,"path":`...), path)
 	if value != "" {
 		r.patch = append(append(r.patch, `,"value":`...), value...)
 	}
@@ -83,65 +88,32 @@ func (r *Response) Patch(op, path, value string) *Response {
 	return r
 }
 
-// encode writes the AdmissionReview that carries the response. It is written by hand because encoding/json would be the
-// larger part of a small plugin.
+// encode writes the AdmissionReview that carries the response.
 func (r *Response) encode(uid string) []byte {
-	b := make([]byte, 0, 512)
-	b = append(b, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":`...)
-	b = quote(b, uid)
-	b = strconv.AppendBool(append(b, `,"allowed":`...), r.allowed)
+	if r.failure != "" {
+		return answer.Failure(r.failure)
+	}
+	b := answer.Begin("admission.k8s.io/v1", "AdmissionReview", "response")
+	b = answer.Quote(answer.Name(b, "uid"), uid)
+	b = answer.Bool(b, "allowed", r.allowed)
 	if !r.allowed {
-		b = strconv.AppendInt(append(b, `,"status":{"code":`...), int64(r.code), 10)
-		b = quote(append(b, `,"reason":`...), r.reason)
-		b = append(quote(append(b, `,"message":`...), r.message), '}')
+		b = append(answer.Name(b, "status"), '{')
+		b = strconv.AppendInt(answer.Name(b, "code"), int64(r.code), 10)
+		b = answer.Text(b, "reason", r.reason)
+		b = append(answer.Text(b, "message", r.message), '}')
 	}
 	if r.patch != nil {
-		b = append(b, `,"patchType":"JSONPatch","patch":"`...)
+		b = answer.Text(b, "patchType", "JSONPatch")
+		b = append(answer.Name(b, "patch"), '"')
 		b = append(base64.StdEncoding.AppendEncode(b, append(r.patch, ']')), '"')
 	}
-	for i, warning := range r.warnings {
-		b = quote(append(b, open(i, `,"warnings":[`)...), warning)
-	}
-	if len(r.warnings) > 0 {
-		b = append(b, ']')
-	}
-	for i, a := range r.annotations {
-		b = quote(append(b, open(i, `,"auditAnnotations":{`)...), a.key)
-		b = quote(append(b, ':'), a.value)
-	}
+	b = answer.Texts(b, "warnings", r.warnings)
 	if len(r.annotations) > 0 {
+		b = append(answer.Name(b, "auditAnnotations"), '{')
+		for _, a := range r.annotations {
+			b = answer.Quote(answer.Name(b, a.key), a.value)
+		}
 		b = append(b, '}')
 	}
-	return append(b, `}}`...)
-}
-
-// open is what comes before the i-th element of a list or object.
-func open(i int, first string) string {
-	if i == 0 {
-		return first
-	}
-	return ","
-}
-
-// failure is the answer of a plugin that cannot decide.
-func failure(message string) []byte {
-	b := quote([]byte(`{"apiVersion":"v1","kind":"Status","status":"Failure","message":`), message)
-	return append(b, '}')
-}
-
-// quote appends s as a JSON string.
-func quote(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r < 0x20:
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
-			b = utf8.AppendRune(b, r) // what is no UTF-8 became U+FFFD
-		}
-	}
-	return append(b, '"')
+	return answer.End(b)
 }
