@@ -189,11 +189,11 @@ func (m *Module) Call(ctx context.Context, role Role, request Request, accept fu
 	return err
 }
 
-// ended says why ctx has ended, or nil while it has not. It goes by the clock: the guest was stopped by it too, and the
-// context's own timer may be late.
+// ended says why ctx has ended, or nil while it has not. The clock stops a guest to the moment, but the context's own timer may
+// be late: it is waited for, so that whoever looks at the context sees the same.
 func ended(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
 	}
 	return context.Cause(ctx)
 }
