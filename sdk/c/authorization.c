@@ -38,7 +38,7 @@ gh_text gh_authorization_path(void)
 	return gh_field("/spec/nonResourceAttributes/path").text;
 }
 
-gh_text gh_authorization_group_of_resource(void)
+gh_text gh_authorization_resource_group(void)
 {
 	return gh_field("/spec/resourceAttributes/group").text;
 }

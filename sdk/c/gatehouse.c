@@ -55,21 +55,25 @@ static gh_value received(uint64_t packed, gh_span span)
 	return value;
 }
 
-gh_value gh_field(const char *format, ...)
+gh_value gh_field_at(gh_text pointer)
 {
-	va_list list;
-	gh_text pointer;
-	gh_span span;
-	gh_value value;
+	gh_span span = gh_spare();
+	gh_value value = received(gh_host_field(pointer.data, (uint32_t)pointer.len, span.data, (uint32_t)span.size), span);
 
-	va_start(list, format);
-	pointer = gh_format_list(GH_ELEMENT, format, list);
-	va_end(list);
-	span = gh_spare();
-	value = received(gh_host_field(pointer.data, (uint32_t)pointer.len, span.data, (uint32_t)span.size), span);
 	if (value.kind == GH_FAILURE)
 		gh_panic("look-up of %.*s: %.*s", GH_TEXT(pointer), GH_TEXT(value.text));
 	return value;
+}
+
+gh_value gh_field(const char *pointer, ...)
+{
+	va_list list;
+	gh_text made;
+
+	va_start(list, pointer);
+	made = gh_format_list(GH_ELEMENT, pointer, list);
+	va_end(list);
+	return gh_field_at(made);
 }
 
 gh_value gh_call(const char *name, gh_text payload)

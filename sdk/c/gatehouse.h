@@ -99,6 +99,9 @@ bool gh_integer(gh_value value, int64_t *number);
  */
 gh_value gh_field(const char *pointer, ...) GH_FORMAT(1, 2);
 
+/* gh_field_at looks up a pointer as it is, with its escapes. */
+gh_value gh_field_at(gh_text pointer);
+
 /* gh_get looks a pointer up in an array or object, as gh_field does in the review. Of members of one name the last counts. */
 gh_value gh_get(gh_value value, const char *pointer, ...) GH_FORMAT(2, 3);
 
@@ -173,7 +176,7 @@ typedef gh_text gh_take_settings(gh_value settings);
 
 /*
  * The functions of all roles look up what they are asked; texts are empty where there is nothing. A role's function that cannot
- * decide says why by gh_fail: that is a failure, and no verdict, whatever else it has said.
+ * decide says why by gh_fail: that is a failure, and no verdict, whatever else it has said. The first reason counts.
  */
 void gh_fail(const char *format, ...) GH_FORMAT(1, 2);
 
@@ -266,7 +269,7 @@ gh_value gh_authorization_group(size_t index); /* absent from some index on */
 gh_value gh_authorization_extra(const char *key, size_t index);
 gh_text gh_authorization_verb(void);
 bool gh_authorization_for_resource(void); /* or else for a path */
-gh_text gh_authorization_group_of_resource(void);
+gh_text gh_authorization_resource_group(void);
 gh_text gh_authorization_version(void);
 gh_text gh_authorization_resource(void);
 gh_text gh_authorization_subresource(void);

@@ -8,6 +8,8 @@ void gh_fail(const char *format, ...)
 {
 	va_list list;
 
+	if (failure.data != NULL)
+		return;
 	va_start(list, format);
 	failure = gh_format_list(GH_PLAIN, format, list);
 	va_end(list);

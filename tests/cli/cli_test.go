@@ -23,6 +23,7 @@ func TestScripts(t *testing.T) {
 		Dir:                "scripts",
 		Setup:              setup(programs(t)),
 		Cmds:               commands(),
+		Condition:          condition,
 		RequireUniqueNames: true,
 		UpdateScripts:      *update,
 	})

@@ -299,8 +299,21 @@ func example(ts *testscript.TestScript, neg bool, args []string) {
 	wasm, yaml, err := harness.Example(context.Background(), args[0])
 	ts.Check(err)
 	for _, file := range []string{yaml, wasm} { // a plugin is loaded as soon as it is there
-		ts.Check(copyFile(file, filepath.Join(ts.MkAbs(args[1]), filepath.Base(file))))
+		ts.Check(copyFile(file, filepath.Join(ts.MkAbs(args[1]), args[0]+filepath.Ext(file))))
 	}
+}
+
+// condition knows [example:NAME], which is false where the tools to compile an example are missing.
+func condition(name string) (bool, error) {
+	example, ok := strings.CutPrefix(name, "example:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	_, _, err := harness.Example(context.Background(), example)
+	if harness.Excused(err) {
+		return false, nil
+	}
+	return true, err
 }
 
 func guest(ts *testscript.TestScript, neg bool, args []string) {

@@ -73,20 +73,15 @@ func Kubectl(ctx context.Context) (string, error) {
 	})
 }
 
-// Example compiles an example plugin to WebAssembly and returns the file's path, and that of the YAML that goes with it.
+// Example compiles an example plugin to WebAssembly and returns the file's path, and that of the YAML that goes with it. Its
+// errors are those of Plugin.
 func Example(ctx context.Context, name string) (wasm, yaml string, err error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	dir := filepath.Join(root, "examples", name)
-	wasm, err = build(ctx, root, target{
-		dir:   dir,
-		name:  name + ".wasm",
-		flags: []string{"-buildmode=c-shared"},
-		env:   []string{"GOOS=wasip1", "GOARCH=wasm"},
-	})
-	return wasm, filepath.Join(dir, name+".yaml"), err
+	wasm, err = Plugin(ctx, "examples/"+name)
+	return wasm, filepath.Join(root, "examples", name, name+".yaml"), err
 }
 
 // Guest is the path of a WebAssembly module that fails, or works, in the way it is named after: "trap", "loop", "allow".
@@ -163,9 +158,14 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(mod), nil
 }
 
-// goCommand runs the tool chain in dir, with variables added to the environment, and returns what it printed.
+// goCommand runs the Go tool chain, as command does.
 func goCommand(ctx context.Context, dir string, env []string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, "go", args...)
+	return command(ctx, dir, env, "go", args...)
+}
+
+// command runs a program in dir, with variables added to the environment, and returns what it printed.
+func command(ctx context.Context, dir string, env []string, program string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = dir
 	command.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
