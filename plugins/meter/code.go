@@ -78,9 +78,14 @@ func (m *module) pauseCode() code {
 
 // weighCode is: fuel -= length >> pieceShift; pause if there is none; length.
 func (m *module) weighCode() code {
-	c := code{0}.with(opGlobalGet, m.fuel()).with(opLocalGet, 0).number(pieceShift)
-	c = append(c, opI32ShrU, opI32Sub).with(opGlobalSet, m.fuel())
+	c := m.takeLength(code{0}, 0)
 	return append(c.pauseIfNegative(m.fuel(), m.helpers.pause).with(opLocalGet, 0), opEnd)
+}
+
+// takeLength appends: fuel -= the parameter >> pieceShift.
+func (m *module) takeLength(c code, param uint32) code {
+	c = c.with(opGlobalGet, m.fuel()).with(opLocalGet, param).number(pieceShift)
+	return append(c, opI32ShrU, opI32Sub).with(opGlobalSet, m.fuel())
 }
 
 // The parameters of fill and copy.
@@ -99,8 +104,8 @@ func (m *module) fillCode() code {
 	c = c.advance(paramTo, opI32Add).advance(paramLength, opI32Sub)
 	c = m.nextPiece(c)
 	c = append(c, opEnd, opEnd)
-	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength).with(opCall, m.helpers.weigh)
-	return append(c.memoryFill(), opEnd)
+	c = m.takeLength(c, paramLength).with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength)
+	return append(c.memoryFill().pauseIfNegative(m.fuel(), m.helpers.pause), opEnd)
 }
 
 // copyCode is like fillCode. Pieces are taken from the end that is safe to begin with when the spans overlap.
@@ -117,8 +122,8 @@ func (m *module) copyCode() code {
 	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).number(piece).memoryCopy()
 	c = c.advance(paramTo, opI32Add).advance(paramFrom, opI32Add).advance(paramLength, opI32Sub)
 	c = append(m.nextPiece(c), opEnd, opEnd, opEnd)
-	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength).with(opCall, m.helpers.weigh)
-	return append(c.memoryCopy(), opEnd)
+	c = m.takeLength(c, paramLength).with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength)
+	return append(c.memoryCopy().pauseIfNegative(m.fuel(), m.helpers.pause), opEnd)
 }
 
 // ifLong opens a block that is left at once when the length is no more than one piece.

@@ -98,12 +98,18 @@ func (g *guest) close(ctx context.Context) {
 
 // time calls a function with a number of rounds and returns how long it took.
 func (g *guest) time(ctx context.Context, function string, rounds uint64) (time.Duration, error) {
-	f := g.module.ExportedFunction(function)
 	began := threadTime()
-	if _, err := f.Call(ctx, rounds); err != nil {
+	_, err := g.call(ctx, function, rounds)
+	return threadTime() - began, err
+}
+
+// call calls a function with a number of rounds and returns its result.
+func (g *guest) call(ctx context.Context, function string, rounds uint64) (uint64, error) {
+	results, err := g.module.ExportedFunction(function).Call(ctx, rounds)
+	if err != nil {
 		return 0, fmt.Errorf("%s: %w", function, err)
 	}
-	return threadTime() - began, nil
+	return results[0], nil
 }
 
 // buildGo compiles the guest that is written in Go.

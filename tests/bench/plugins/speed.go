@@ -60,6 +60,9 @@ func startAll(ctx context.Context, wasm []byte) ([]*guest, error) {
 func compare(ctx context.Context, p plan, guests []*guest, function, name string, table *tabwriter.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Hour) // a deadline to keep, as every call of a plugin has
 	defer cancel()
+	if err := agree(ctx, guests, function); err != nil {
+		return err
+	}
 	rounds, best := make([]uint64, len(guests)), make([]float64, len(guests))
 	for i, g := range guests {
 		var err error
@@ -78,6 +81,20 @@ func compare(ctx context.Context, p plan, guests []*guest, function, name string
 		}
 	}
 	row(table, name, best)
+	return nil
+}
+
+// agree makes sure that guests do the same in all modes.
+func agree(ctx context.Context, guests []*guest, function string) error {
+	want, err := guests[0].call(ctx, function, 3)
+	if err != nil {
+		return err
+	}
+	for _, g := range guests[1:] {
+		if got, err := g.call(ctx, function, 3); err != nil || got != want {
+			return fmt.Errorf("%s gives %d (%v) in one mode and %d in another", function, got, err, want)
+		}
+	}
 	return nil
 }
 
