@@ -34,7 +34,8 @@ type Options struct {
 
 	// Readers is how many reads run at the same time, each on its own connection; more wait. 4.
 	Readers int
-	// CacheBytes is how much of the database the writer may keep in memory; each reader may keep half of that. 2 MiB.
+	// CacheBytes is how much of the database the writer may keep in memory; each reader may keep an eighth of that, for what is read
+	// often is in the cache above the store, and what is not, in the system's. 2 MiB.
 	CacheBytes int64
 
 	// MaxBytes bounds the database file, as a full disk would: writes that need more fail, and the store stays

@@ -22,7 +22,7 @@ type readers struct {
 
 func newReaders(s *Store) *readers {
 	p := &readers{
-		path: s.path, cacheBytes: s.options.CacheBytes / 2, slots: make(chan *reader, s.options.Readers),
+		path: s.path, cacheBytes: s.options.CacheBytes / 8, slots: make(chan *reader, s.options.Readers),
 		closing: s.closing, saw: s.saw,
 	}
 	for range cap(p.slots) {
