@@ -86,13 +86,25 @@ func (i *instruction) readExtended(body *reader) {
 	i.sub = body.uint32()
 	switch op := i.sub; {
 	case op < extMemoryInit: // conversions
-	case op == extDataDrop, op == extMemoryFill, op == extElemDrop, op >= extTableGrow && op <= extTableFill:
+	case op == extMemoryFill:
+		readMemory(body)
+	case op == extMemoryCopy:
+		readMemory(body)
+		readMemory(body)
+	case op == extDataDrop, op == extElemDrop, op >= extTableGrow && op <= extTableFill:
 		body.uint32()
-	case op == extMemoryInit, op == extMemoryCopy, op == extTableInit, op == extTableCopy:
+	case op == extMemoryInit, op == extTableInit, op == extTableCopy:
 		body.uint32()
 		body.uint32()
 	default:
 		body.fail("has the instruction 0xfc %d, which this server does not know", op)
+	}
+}
+
+// readMemory reads which memory is meant: there is one, and its number is a single zero.
+func readMemory(body *reader) {
+	if n := body.byte(); n != 0 {
+		body.fail("refers to the memory %d, but has at most one", n)
 	}
 }
 
