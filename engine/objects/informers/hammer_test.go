@@ -172,3 +172,44 @@ func TestHammer(t *testing.T) {
 		}
 	}
 }
+
+// TestAnIndexShowsNoObjectUnderAValueThatItDoesNotHave has many ask an index at once while an object goes from one value to another:
+// whoever is slower than another still gets keys and objects of one revision.
+func TestAnIndexShowsNoObjectUnderAValueThatItDoesNotHave(t *testing.T) {
+	h := newHouse(t, cache.Options{}, Options{})
+	pods := h.Core().V1().Pods().Informer()
+	if err := pods.AddIndexers(clientcache.Indexers{"phase": func(object any) ([]string, error) {
+		return []string{string(object.(*corev1.Pod).Status.Phase)}, nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	phases := []string{"off", "on"}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for reader := range 4 {
+		want := phases[reader%2]
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				found, err := pods.GetIndexer().ByIndex("phase", want)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, object := range found {
+					if phase := object.(*corev1.Pod).Status.Phase; string(phase) != want {
+						t.Errorf("a pod that is %s is found under %s", phase, want)
+					}
+				}
+			}
+		})
+	}
+	for round := range 120 {
+		h.putPod(t, "a", phases[round%2])
+	}
+	close(stop)
+	readers.Wait()
+}

@@ -23,32 +23,41 @@ type index struct {
 	holder *objects                       // whose objects these are
 }
 
-// find is the keys of the entries in a view that have a value, sorted.
-func (i *index) find(o *objects, view cache.View, value string) []string {
+// find is the present, and the sorted keys of the entries in it that have a value.
+func (i *index) find(o *objects, value string) (cache.View, []string, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.advance(o, view)
-	return slices.Sorted(maps.Keys(i.keys[value]))
+	view, err := i.advance(o)
+	if err != nil {
+		return cache.View{}, nil, err
+	}
+	return view, slices.Sorted(maps.Keys(i.keys[value])), nil
 }
 
 // all is the values that there are, in no order.
-func (i *index) all(o *objects, view cache.View) []string {
+func (i *index) all(o *objects) ([]string, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.advance(o, view)
-	return slices.Collect(maps.Keys(i.keys))
+	if _, err := i.advance(o); err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(i.keys)), nil
 }
 
-// advance brings the index to a view. One that is older than the index, because somebody else was faster with a later one, gets the
-// later answer: it is as true at this moment. mu must be held.
-func (i *index) advance(o *objects, view cache.View) {
-	if i.holder == o && i.at >= view.Changed() {
-		return
+// advance brings the index to the present, which it returns. It looks at the present under the lock: whoever looked before might find
+// that another has moved the index on, and then see objects under values that they got later. mu must be held.
+func (i *index) advance(o *objects) (cache.View, error) {
+	view, err := o.view()
+	if err != nil {
+		return cache.View{}, err
+	}
+	if i.holder == o && i.at == view.Changed() {
+		return view, nil
 	}
 	events, held := view.Since(i.at)
 	if i.holder != o || !held {
 		i.rebuild(o, view)
-		return
+		return view, nil
 	}
 	for _, e := range events {
 		i.drop(e.Entry.Key())
@@ -57,6 +66,7 @@ func (i *index) advance(o *objects, view cache.View) {
 		}
 	}
 	i.at = view.Changed()
+	return view, nil
 }
 
 func (i *index) rebuild(o *objects, view cache.View) {

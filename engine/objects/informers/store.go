@@ -202,11 +202,14 @@ func (s *store) ByIndex(name, value string) ([]any, error) {
 	if index == nil {
 		return s.inNamespace(value)
 	}
-	objects, view, err := s.view()
+	objects, err := s.source.open()
 	if err != nil {
 		return nil, err
 	}
-	keys := index.find(objects, view, value)
+	view, keys, err := index.find(objects, value)
+	if err != nil {
+		return nil, err
+	}
 	all := make([]any, 0, len(keys))
 	for _, key := range keys {
 		if entry := view.Get(key); entry != nil {
@@ -244,22 +247,33 @@ func (s *store) IndexKeys(name, value string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, view, err := s.view()
+	if index == nil {
+		return s.keysInNamespace(value)
+	}
+	objects, err := s.source.open()
 	if err != nil {
 		return nil, err
 	}
-	if index == nil {
-		prefix, any := objects.prefixOf(value)
-		if !any {
-			return nil, nil
-		}
-		return keysIn(objects, view, prefix), nil
+	_, keys, err := index.find(objects, value)
+	if err != nil {
+		return nil, err
 	}
-	keys := index.find(objects, view, value)
 	for i := range keys {
 		keys[i] = strings.TrimPrefix(keys[i], objects.Prefix)
 	}
 	return keys, nil
+}
+
+func (s *store) keysInNamespace(namespace string) ([]string, error) {
+	objects, view, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	prefix, any := objects.prefixOf(namespace)
+	if !any {
+		return nil, nil
+	}
+	return keysIn(objects, view, prefix), nil
 }
 
 // ListIndexFuncValues implements cache.Indexer.
@@ -273,7 +287,9 @@ func (s *store) ListIndexFuncValues(name string) []string {
 		return nil
 	}
 	if index != nil {
-		return index.all(objects, view)
+		values, err := index.all(objects)
+		s.report(err)
+		return values
 	}
 	var namespaces []string
 	for entry := range view.Scan("", "") {
