@@ -164,7 +164,7 @@ func TestFormatPrintsAFileThatLoadsAsTheSame(t *testing.T) {
 		"the defaults": nil,
 		"every list and odd texts": {"--certificate-extra-names", "a.example.org,2001:db8::1,*.example.org",
 			"--services-cidrs", "fd00::/108,10.0.0.0/24", "--advertise-address", "2001:db8::1",
-			"--data-dir", "/data/~ 'odd': #name", "--plugins", "/12", "--requests-max-in-flight", "12",
+			"--data-dir", "/data/~ 'odd': #name\nand\n  more\n", "--plugins", "/12", "--requests-max-in-flight", "12",
 			"--listen", ":0", "--log-level", "error"},
 		"sections in sections": {"--authentication-webhook-config-file", "/w", "--authentication-webhook-cache-ttl", "0s",
 			"--authentication-request-header-ca-files", "/a,/b", "--authentication-bootstrap-tokens",
@@ -189,6 +189,25 @@ func TestFormatPrintsAFileThatLoadsAsTheSame(t *testing.T) {
 				t.Errorf("(-printed +loaded):\n%s\n%s", diff, text)
 			}
 		})
+	}
+}
+
+// Whoever looks for a key finds it in what is printed, also one that has no value until somebody gives it one.
+func TestFormatPrintsEveryKey(t *testing.T) {
+	c := Default()
+	text, err := Format(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys(&c) {
+		name := k.path[strings.LastIndex(k.path, ".")+1:]
+		mark := ""
+		if len(k.value.texts()) == 0 {
+			mark = "# "
+		}
+		if want := "# " + k.usage + "\n" + strings.Repeat("  ", strings.Count(k.path, ".")) + mark + name + ": "; !strings.Contains(string(text), want) {
+			t.Errorf("%s is not printed:\n%s", k.path, text)
+		}
 	}
 }
 

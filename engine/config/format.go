@@ -3,44 +3,58 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Format returns c as a configuration file, each key with a comment that says what it means. Loading the result gives c
-// again. There is nothing secret in a Config.
+// Format returns c as a configuration file, each key with a comment that says what it means. A key without a value is commented
+// out. Loading the result gives c again. There is nothing secret in a Config.
 func Format(c Config) ([]byte, error) {
-	root := &yaml.Node{Kind: yaml.MappingNode}
-	for _, k := range keys(&c) {
-		texts := k.value.texts()
-		if len(texts) == 0 {
-			continue
-		}
-		section, name := root, k.path
-		for prefix, rest, nested := strings.Cut(name, "."); nested; prefix, rest, nested = strings.Cut(name, ".") {
-			section, name = subsection(section, prefix), rest
-		}
-		section.Content = append(section.Content,
-			&yaml.Node{Kind: yaml.ScalarNode, Value: name, HeadComment: k.usage}, yamlValue(texts, k.value.list))
-	}
 	var text bytes.Buffer
-	encoder := yaml.NewEncoder(&text)
-	encoder.SetIndent(2)
-	if err := encoder.Encode(root); err != nil {
-		return nil, fmt.Errorf("cannot print the configuration: %w", err)
+	var open []string // the sections that the last key was in
+	for _, k := range keys(&c) {
+		sections := strings.Split(k.path, ".")
+		name := sections[len(sections)-1]
+		sections = sections[:len(sections)-1]
+		for depth, section := range sections {
+			if !slices.Equal(sections[:depth+1], open[:min(depth+1, len(open))]) {
+				fmt.Fprintf(&text, "%s%s:\n", indent(depth), section)
+			}
+		}
+		open = sections
+		margin, mark := indent(len(sections)), ""
+		written, err := k.written()
+		if err != nil {
+			return nil, fmt.Errorf("cannot print %s: %w", k.path, err)
+		}
+		if written == "" {
+			written, mark = k.placeholder(), "# "
+		}
+		fmt.Fprintf(&text, "%s# %s\n%s%s%s: %s\n", margin, k.usage, margin, mark, name, written)
 	}
 	return text.Bytes(), nil
 }
 
-// subsection returns the mapping called name in a section. Keys of one section stand together in the table.
-func subsection(root *yaml.Node, name string) *yaml.Node {
-	if n := len(root.Content); n > 0 && root.Content[n-2].Value == name {
-		return root.Content[n-1]
+func indent(depth int) string { return strings.Repeat("  ", depth) }
+
+// written is the key's value as YAML, on one line; empty if it has none.
+func (k key) written() (string, error) {
+	texts := k.value.texts()
+	if len(texts) == 0 {
+		return "", nil
 	}
-	section := &yaml.Node{Kind: yaml.MappingNode}
-	root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, section)
-	return section
+	encoded, err := yaml.Marshal(yamlValue(texts, k.value.list))
+	return strings.TrimSuffix(string(encoded), "\n"), err
+}
+
+// placeholder stands where a value would.
+func (k key) placeholder() string {
+	if k.value.list {
+		return "[" + strings.Replace(k.arg, ",", ", ", 1) + "]"
+	}
+	return k.arg
 }
 
 func yamlValue(texts []string, isList bool) *yaml.Node {
@@ -60,6 +74,8 @@ func yamlText(text string) *yaml.Node {
 	node := new(yaml.Node)
 	node.SetString(text)
 	switch {
+	case strings.Contains(text, "\n"):
+		node.Style = yaml.DoubleQuotedStyle // all on one line
 	case isDigits(text):
 		node.Tag = "!!int"
 	case text == "true" || text == "false":
