@@ -149,6 +149,7 @@ func (s *Server) buildAuthz(context.Context) (err error) {
 		Informers:      s.parts.informers,
 		StartInformers: s.startInformers,
 		Files:          s.parts.files,
+		Logger:         s.logger.With("part", "authorization"),
 	})
 	return err
 }

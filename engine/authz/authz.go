@@ -8,6 +8,7 @@ package authz
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -57,6 +58,9 @@ type member struct {
 
 // New builds the chain.
 func New(options Options) (*Chain, error) {
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
 	c := &Chain{tallies: &tallies{}}
 	b := &builder{options: options, tallies: c.tallies}
 	var err error

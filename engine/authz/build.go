@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,8 @@ type Options struct {
 	StartInformers func()
 	// Files follows the files; its end is the end of that.
 	Files *files.Set
+	// Logger gets what an operator should know of the configuration. Discarded by default.
+	Logger *slog.Logger
 }
 
 // Webhook is a service that is asked with SubjectAccessReviews.
@@ -171,6 +174,7 @@ func (b *builder) make(config *configuration.AuthorizationConfiguration) error {
 			}
 			b.lasting[one.Type] = policies
 		case modes.ModeAlwaysAllow:
+			b.options.Logger.Warn("whoever is let in may do everything: AlwaysAllow is among the authorizers, which is meant for tests")
 			b.lasting[one.Type] = authorizerfactory.NewAlwaysAllowAuthorizer()
 		case modes.ModeAlwaysDeny:
 			b.lasting[one.Type] = authorizerfactory.NewAlwaysDenyAuthorizer()

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,14 @@ func TestPoliciesAreFollowed(t *testing.T) {
 	write(t, file, joesPolicy)
 	next(t, log)
 	expect(authorizer.DecisionNoOpinion, authorizer.DecisionAllow)
+}
+
+func TestThatEverythingIsAllowedIsSaid(t *testing.T) {
+	log := make(chan string, 100)
+	mustChain(t, Options{Members: []string{"rbac", "alwaysAllow"}, Logger: slog.New(logged{log})})
+	if said := next(t, log); !strings.Contains(said, "whoever is let in may do everything") {
+		t.Errorf("the log says: %s", said)
+	}
 }
 
 func TestAWebhookIsAsked(t *testing.T) {
