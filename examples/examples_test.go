@@ -14,21 +14,23 @@ import (
 	"gatehouse/plugins"
 	"gatehouse/plugins/plugintest"
 	"gatehouse/plugins/sandbox"
+	"gatehouse/tests/harness"
 )
 
-// host opens a plugin folder that holds one example, compiled, and its manifest.
-func host(t *testing.T, example string) *plugins.Set {
+// host opens a plugin folder that holds one example, compiled, and its manifest. It skips the test where a compiler is missing.
+func host(t testing.TB, example string) *plugins.Set {
 	t.Helper()
+	wasm, manifest, err := harness.Example(t.Context(), example)
+	harness.SkipMissing(t, err)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, example+".wasm"), plugintest.BuildGo(t, example), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := os.ReadFile(filepath.Join(example, example+".yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, example+".yaml"), manifest, 0o600); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{wasm, manifest} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, example+filepath.Ext(file)), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	set, err := plugins.Open(t.Context(), plugins.Options{
 		Dir: dir, LoadWait: time.Minute, Logger: slog.New(slog.DiscardHandler),
