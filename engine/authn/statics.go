@@ -106,18 +106,33 @@ func (p *passwords) AuthenticateRequest(r *http.Request) (*authenticator.Respons
 	if !ok {
 		return nil, false, errMalformedBasic
 	}
-	var response *authenticator.Response
-	err := errMalformedBasic
-	asked := false
-	for i, file := range p.files {
+	response, err := p.authenticate(r.Context(), name, password)
+	return response, err == nil, err
+}
+
+// authenticate asks the files that know a user. To refuse one takes as long as comparing with a hash if any file has one, whoever
+// it is: nobody shall find out who there is.
+func (p *passwords) authenticate(ctx context.Context, name, password string) (*authenticator.Response, error) {
+	compared := false
+	var dearest *userfile.Passwords
+	for _, file := range p.files {
 		users := file.Get()
-		if last := i == len(p.files)-1; !users.Knows(name) && !(last && !asked) {
+		if dearest == nil || users.Cost() > dearest.Cost() {
+			dearest = users
+		}
+		if !users.Knows(name) {
 			continue
 		}
-		asked = true
-		if response, err = users.Authenticate(r.Context(), name, password); err == nil {
-			return response, true, nil
+		response, refusal := users.Authenticate(ctx, name, password)
+		if !errors.Is(refusal, userfile.ErrRefused) { // let in, or gone
+			return response, refusal
+		}
+		compared = compared || users.Hashes(name)
+	}
+	if !compared && dearest != nil {
+		if interrupted := dearest.Dawdle(ctx, password); interrupted != nil {
+			return nil, interrupted
 		}
 	}
-	return nil, false, err
+	return nil, userfile.ErrRefused
 }

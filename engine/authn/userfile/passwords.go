@@ -31,8 +31,7 @@ const (
 type Passwords struct {
 	key      digester
 	accounts map[string]*account
-	// dearest is the hash that takes longest to compare with, if there is one. Users that do not exist are refused after as
-	// long, so that nobody finds out who does.
+	// dearest is the hash that takes longest to compare with, if there is one. See Dawdle.
 	dearest []byte
 	// comparing bounds how many hashes are compared at once; each keeps a core busy.
 	comparing chan struct{}
@@ -59,8 +58,8 @@ type match struct {
 	until  time.Time
 }
 
-// errRefused says no more than kube-apiserver did: whether it is the user or the password is nobody's business.
-var errRefused = errors.New("invalid username/password combination")
+// ErrRefused says no more than kube-apiserver did: whether it is the user or the password is nobody's business.
+var ErrRefused = errors.New("invalid username/password combination")
 
 // ParsePasswords reads a file with a user on each line, in any of these forms:
 //
@@ -204,30 +203,52 @@ func (p *Passwords) Knows(name string) bool {
 	return known
 }
 
-// Authenticate says who it is that has a name and a password. With a hash in the file it takes as long as the hash is dear,
-// but for passwords that matched a short time ago, and waits for its turn when many ask at once.
+// Hashes says whether the file names a user with a hash, so that to refuse him takes long.
+func (p *Passwords) Hashes(name string) bool {
+	a, known := p.accounts[name]
+	return known && a.hash != nil
+}
+
+// Authenticate says who it is that has a name and a password. If the file has a hash for the user it takes as long as the hash
+// is dear, but for passwords that matched a short time ago, and waits for its turn when many ask at once.
 func (p *Passwords) Authenticate(ctx context.Context, name, password string) (*authenticator.Response, error) {
 	a, known := p.accounts[name]
+	if !known {
+		p.key.of(password) // it takes as long as if there were somebody
+		return nil, ErrRefused
+	}
 	var matches bool
-	var err error
-	switch {
-	case known && a.hash == nil:
+	if a.hash == nil {
 		sum := p.key.of(password)
 		matches = subtle.ConstantTimeCompare(sum[:], a.digest[:]) == 1
-	case known:
-		matches, err = p.matchesHash(ctx, a, password)
-	case p.dearest != nil:
-		_, err = p.compare(ctx, p.dearest, password)
-	default:
-		p.key.of(password) // it takes as long as if there were somebody
-	}
-	if err != nil {
-		return nil, err
+	} else {
+		var err error
+		if matches, err = p.matchesHash(ctx, a, password); err != nil {
+			return nil, err
+		}
 	}
 	if !matches || a.refused || password == "" {
-		return nil, errRefused
+		return nil, ErrRefused
 	}
 	return &authenticator.Response{User: a.info}, nil
+}
+
+// Cost is that of the dearest hash in the file, 0 if there is none.
+func (p *Passwords) Cost() int {
+	if p.dearest == nil {
+		return 0
+	}
+	return cost(p.dearest)
+}
+
+// Dawdle takes as long as to refuse the user with the dearest hash. It is for users that were refused without looking at a
+// hash, as those that do not exist are, so that nobody finds out who does by how long it takes.
+func (p *Passwords) Dawdle(ctx context.Context, password string) error {
+	if p.dearest == nil {
+		return nil
+	}
+	_, err := p.compare(ctx, p.dearest, password)
+	return err
 }
 
 func (p *Passwords) matchesHash(ctx context.Context, a *account, password string) (bool, error) {
@@ -242,8 +263,11 @@ func (p *Passwords) matchesHash(ctx context.Context, a *account, password string
 	return matches, err
 }
 
-// compare finds out whether a password is that of a hash.
+// compare finds out whether a password is that of a hash, unless nobody waits for that any more.
 func (p *Passwords) compare(ctx context.Context, hash []byte, password string) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	select {
 	case p.comparing <- struct{}{}:
 	case <-ctx.Done():

@@ -208,18 +208,24 @@ func TestLinesThatCannotBeUsedAreNamedWithoutTheirSecret(t *testing.T) {
 	}
 }
 
-// Comparing with a hash takes long; that somebody does not exist must not be found out by not having to wait.
-func TestAUserThatDoesNotExistIsComparedLikeOneThatDoes(t *testing.T) {
-	passwords, _, _, err := ParsePasswords(fmt.Appendf(nil, "cheap:%s\njane:%s\n", hashed(t, "y"), hashed(t, "x")))
+// Comparing with a hash takes long; who is there must not be found out by not having to wait. See Dawdle.
+func TestWhetherRefusingTookLongIsKnown(t *testing.T) {
+	passwords, _, _, err := ParsePasswords(fmt.Appendf(nil, "cheap:%s\njane:%s\njoe:plain\n", hashed(t, "y"), hashed(t, "x")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	compared := 0
 	passwords.matches = func([]byte, []byte) error { compared++; return bcrypt.ErrMismatchedHashAndPassword }
-	for i, name := range []string{"jane", "nobody"} {
-		if _, err := passwords.Authenticate(t.Context(), name, "wrong"); err == nil || compared != i+1 {
-			t.Errorf("%s: %v after %d comparisons, want to be refused after one", name, err, compared-i)
+	for name, hashes := range map[string]bool{"jane": true, "joe": false, "nobody": false} {
+		compared = 0
+		_, err := passwords.Authenticate(t.Context(), name, "wrong")
+		if !errors.Is(err, ErrRefused) || (compared == 1) != hashes || passwords.Hashes(name) != hashes {
+			t.Errorf("%s: %v after %d comparisons, want to be refused after one: %t", name, err, compared, hashes)
 		}
+	}
+	compared = 0
+	if err := passwords.Dawdle(t.Context(), "wrong"); err != nil || compared != 1 {
+		t.Errorf("dawdling makes %d comparisons, want one: %v", compared, err)
 	}
 	for range cap(passwords.comparing) {
 		passwords.comparing <- struct{}{} // everybody who compares has to wait now
