@@ -286,7 +286,7 @@ func TestWithoutPluginsNothingIsHandled(t *testing.T) {
 func TestRequestsOfTheServersOwnCanBeExempt(t *testing.T) {
 	type own struct{}
 	h := open(t, files{"broken.wasm": "not wasm"}, func(o *plugins.Options) {
-		o.Exempt = func(ctx context.Context, _ admission.Attributes) bool { return ctx.Value(own{}) != nil }
+		o.Exempt = func(ctx context.Context) bool { return ctx.Value(own{}) != nil }
 	})
 	if err := h.admit(context.WithValue(t.Context(), own{}, true), plugintest.Create(plugintest.Pod(nil))); err != nil {
 		t.Errorf("the server's own request is denied: %v", err)

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,7 +42,7 @@ func parseAnswer(data []byte, uid types.UID) (verdict, error) {
 	}
 	switch {
 	case answer.Kind == "Status" && answer.APIVersion == "v1" && answer.Status == metav1.StatusFailure:
-		return verdict{}, &sandbox.Fault{Kind: sandbox.Refused, Cause: "it says: " + oneLine(errors.New(answer.Message))}
+		return verdict{}, refused(answer.Message)
 	case answer.TypeMeta != reviewType():
 		return verdict{}, sandbox.Garbledf("its answer is no AdmissionReview admission.k8s.io/v1: its kind is %q, its apiVersion %q",
 			answer.Kind, answer.APIVersion)
@@ -104,4 +105,36 @@ func denial(plugin string, result *metav1.Status) *apierrors.StatusError {
 		status.Message = by + " without explanation"
 	}
 	return &apierrors.StatusError{ErrStatus: status}
+}
+
+// parseReview reads the status of the review that a guest answers; the kind must be the one it was asked with. An answer that is a
+// failed Status is the guest saying that it cannot decide. status holds nothing of data afterwards. Every error is a
+// *sandbox.Fault.
+func parseReview(data []byte, want metav1.TypeMeta, status any) error {
+	var answer struct {
+		metav1.TypeMeta `json:",inline"`
+		// Status is an object in a review and a text in a Status.
+		Status  json.RawMessage `json:"status"`
+		Message string          `json:"message"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &answer); err != nil {
+		return sandbox.Garbledf("its answer is no %s: %s", want.Kind, oneLine(err))
+	}
+	switch {
+	case answer.Kind == "Status" && answer.APIVersion == "v1" && string(answer.Status) == `"`+metav1.StatusFailure+`"`:
+		return refused(answer.Message)
+	case answer.TypeMeta != want:
+		return sandbox.Garbledf("its answer is no %s %s: its kind is %q, its apiVersion %q", want.Kind, want.APIVersion, answer.Kind, answer.APIVersion)
+	case len(answer.Status) == 0 || answer.Status[0] != '{':
+		return sandbox.Garbledf("its answer has no status")
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(answer.Status, status); err != nil {
+		return sandbox.Garbledf("its answer is no %s: status: %s", want.Kind, oneLine(err))
+	}
+	return nil
+}
+
+// refused is the fault of a guest that says itself that it cannot decide.
+func refused(why string) *sandbox.Fault {
+	return &sandbox.Fault{Kind: sandbox.Refused, Cause: "it says: " + oneLine(errors.New(why))}
 }

@@ -51,3 +51,23 @@ func BenchmarkAdmit(b *testing.B) {
 		})
 	}
 }
+
+// openFor opens a set over those files for as long as the benchmark runs.
+func openFor(b *testing.B, content files) *plugins.Set {
+	b.Helper()
+	dir := b.TempDir()
+	for name, text := range content {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	set, err := plugins.Open(b.Context(), plugins.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), Limits: calm()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(set.Close)
+	if err := set.Wait(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return set
+}

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,11 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"gatehouse/plugins/field"
 	"gatehouse/plugins/meter"
 	"gatehouse/plugins/sandbox"
 )
@@ -38,16 +41,18 @@ type source struct {
 	// digest identifies the module's bytes and the way they are compiled, revision these and the manifest's.
 	digest, revision string
 	manifest         *manifest
+	// roles are those in which the plugin fails as long as nothing serves.
+	roles roleSet
 }
 
 // newPlugin gives the plugin called name a state from what can be told without compiling.
-func newPlugin(dir, name string) *plugin {
-	p := &plugin{name: name}
+func newPlugin(dir, name string, counts *counts) *plugin {
+	p := &plugin{name: name, counts: counts}
 	m, err := readManifest(dir, name)
 	if err != nil {
 		m = unknownManifest() // the load will find the same, and say so
 	}
-	p.state.Store(&state{manifest: m, loaded: make(chan struct{})})
+	p.state.Store(&state{manifest: m, roles: peekRoles(m, dir, name), loaded: make(chan struct{})})
 	return p
 }
 
@@ -98,8 +103,12 @@ func (s *Set) loadOnce(p *plugin) {
 		s.refuse(p, old, src, err)
 		return
 	}
-	s.publish(p, &state{manifest: src.manifest, module: module, digest: src.digest, revision: src.revision, since: time.Now()})
-	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", module.Roles(),
+	roles := rolesOf(module.Roles())
+	if given := rolesOf(src.manifest.Roles); given != 0 {
+		roles = given
+	}
+	s.publish(p, &state{manifest: src.manifest, roles: roles, module: module, digest: src.digest, revision: src.revision, since: time.Now()})
+	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", roles.list(),
 		"took", time.Since(began).Round(time.Millisecond).String())
 }
 
@@ -111,16 +120,17 @@ func (s *Set) refuse(p *plugin, old *state, src source, err error) {
 		s.publish(p, old.with(err))
 		return
 	}
-	m := src.manifest
+	m, roles := src.manifest, src.roles
 	if m == nil {
 		m = unknownManifest()
+		roles = peekRoles(m, s.options.Dir, p.name)
 	}
 	if m.FailurePolicy == ignore {
 		log.Error("plugin is broken and does not take part: repair or remove the file")
 	} else {
 		log.Error("plugin is broken, what concerns it is denied: repair or remove the file")
 	}
-	s.publish(p, &state{manifest: m, digest: src.digest, fault: err})
+	s.publish(p, &state{manifest: m, roles: roles, digest: src.digest, fault: err})
 }
 
 // publish shows a state to requests and lets what it replaces finish.
@@ -151,14 +161,21 @@ func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Mo
 	if s.options.CacheDir != "" {
 		options.CacheDir = filepath.Join(s.options.CacheDir, src.digest)
 	}
+	if len(src.manifest.Settings) > 0 {
+		fields, err := field.Parse(src.manifest.Settings)
+		if err != nil {
+			return nil, fmt.Errorf("settings: %w", err)
+		}
+		options.SettingsFields = fields
+	}
 	module, err := sandbox.Load(ctx, src.wasm, options)
 	if err != nil {
 		return nil, err
 	}
-	for _, role := range module.Roles() {
-		if role != sandbox.Admit {
+	for _, role := range src.manifest.Roles {
+		if !slices.Contains(module.Roles(), role) {
 			module.Close()
-			return nil, fmt.Errorf("it plays the role %s, which this server cannot give it yet: only admit is asked", role)
+			return nil, fmt.Errorf("roles: it is given the role %s, but it plays %v", role, module.Roles())
 		}
 	}
 	return module, nil
@@ -170,7 +187,7 @@ func readSource(dir, name string) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	src := source{manifest: m}
+	src := source{manifest: m, roles: peekRoles(m, dir, name)}
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 || len(name) > maxPluginName {
 		return src, fmt.Errorf("the file's name is no plugin's name: rename it to at most %d lower case letters, digits, - and .",
 			maxPluginName)
@@ -178,6 +195,7 @@ func readSource(dir, name string) (source, error) {
 	if src.wasm, err = readFile(filepath.Join(dir, name+moduleSuffix), maxModule); err != nil {
 		return src, err
 	}
+	src.roles = rolesWithout(m, bytes.NewReader(src.wasm))
 	raw, err := readFile(filepath.Join(dir, name+manifestSuffix), maxManifest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return src, err

@@ -39,6 +39,12 @@ const (
 type manifest struct {
 	// Description is for people.
 	Description string `json:"description,omitempty"`
+	// Roles are those in which the plugin is asked, of those that the module exports; all when left out.
+	Roles []sandbox.Role `json:"roles,omitempty"`
+	// Authentication says when the role authenticate is asked, and whom it may name.
+	Authentication *authenticationConfig `json:"authentication,omitempty"`
+	// Authorization says when the role authorize is asked.
+	Authorization *authorizationConfig `json:"authorization,omitempty"`
 	// Admission says when the role admit is asked.
 	Admission *admissionConfig `json:"admission,omitempty"`
 	// Settings is a JSON object, handed to the guest's configure as it is.
@@ -89,6 +95,14 @@ func parseManifest(data []byte) (*manifest, error) {
 }
 
 func (m *manifest) setDefaults() {
+	if m.Authentication == nil {
+		m.Authentication = &authenticationConfig{}
+	}
+	m.Authentication.setDefaults()
+	if m.Authorization == nil {
+		m.Authorization = &authorizationConfig{}
+	}
+	m.Authorization.setDefaults()
 	if m.Admission == nil {
 		m.Admission = &admissionConfig{}
 	}
@@ -131,6 +145,24 @@ func unknownManifest() *manifest {
 }
 
 func (m *manifest) check() error {
+	for i, role := range m.Roles {
+		if !slices.Contains(allRoles(), role) || slices.Contains(m.Roles[:i], role) {
+			return fmt.Errorf("roles[%d]: %q is none of authenticate, authorize, admit, or stands twice", i, role)
+		}
+	}
+	if err := m.Authentication.check(); err != nil {
+		return fmt.Errorf("authentication.%w", err)
+	}
+	if err := m.Authorization.check(); err != nil {
+		return fmt.Errorf("authorization.%w", err)
+	}
+	if err := m.checkAdmission(); err != nil {
+		return err
+	}
+	return m.checkRest()
+}
+
+func (m *manifest) checkAdmission() error {
 	for i, p := range m.Admission.Phases {
 		if p != mutate && p != validate {
 			return fmt.Errorf("admission.phases[%d]: %q is neither mutate nor validate", i, p)
@@ -149,6 +181,11 @@ func (m *manifest) check() error {
 	default:
 		return fmt.Errorf("admission.matchPolicy: %q is neither Exact nor Equivalent", m.Admission.MatchPolicy)
 	}
+	return nil
+}
+
+// checkRest checks what concerns all roles.
+func (m *manifest) checkRest() error {
 	if m.FailurePolicy != fail && m.FailurePolicy != ignore {
 		return fmt.Errorf("failurePolicy: %q is neither Fail nor Ignore", m.FailurePolicy)
 	}

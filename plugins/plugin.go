@@ -12,7 +12,8 @@ import (
 
 // plugin is one name in the folder, from its file's coming to its going.
 type plugin struct {
-	name string
+	name   string
+	counts *counts
 	// state is what requests see; loading replaces it as a whole.
 	state atomic.Pointer[state]
 
@@ -32,6 +33,8 @@ type plugin struct {
 type state struct {
 	// manifest says which requests concern the plugin. It is never nil.
 	manifest *manifest
+	// roles are those it is asked in: what the module plays, as far as the manifest does not take it away.
+	roles roleSet
 	// module serves, made from the files whose revision this is; nil and "" when there is none that could.
 	module   *sandbox.Module
 	revision string
@@ -180,7 +183,7 @@ type Status struct {
 	Revision string
 	// Since is when that revision began to serve.
 	Since time.Time
-	// Roles are the parts the serving revision plays.
+	// Roles are those in which the serving revision is asked.
 	Roles []sandbox.Role
 	// Fault is why the newest files do not serve; nil when they do.
 	Fault error
@@ -200,7 +203,7 @@ func (p *plugin) status() Status {
 		status.State = Serving
 	}
 	if s.module != nil {
-		status.Roles = s.module.Roles()
+		status.Roles = s.roles.list()
 	}
 	return status
 }

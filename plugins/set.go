@@ -32,9 +32,9 @@ type Options struct {
 	Limits sandbox.Limits
 	// LoadWait is how long a request waits for a plugin whose first load is under way; 0 is ten seconds.
 	LoadWait time.Duration
-	// Exempt, when given, names the requests no plugin is asked about besides reviews of identity and access: the server's
-	// own, without which it cannot run at all. It must go by something that no client can have.
-	Exempt func(context.Context, admission.Attributes) bool
+	// Exempt, when given, tells the requests no plugin is asked about by their context: the server's own, without which it
+	// cannot run at all. It must go by something that no client can have.
+	Exempt func(context.Context) bool
 	// Operations are what guests can ask of the server by name. Each is open to every plugin.
 	Operations map[string]sandbox.Operation
 }
@@ -48,6 +48,8 @@ type Set struct {
 
 	// members are the plugins in the order in which they are asked. Only the goroutine that follows the folder replaces it.
 	members atomic.Pointer[[]*plugin]
+	// metrics counts for all of them.
+	metrics *metrics
 	// compiling holds a token for each load at work, so that many files do not take all memory at once.
 	compiling chan struct{}
 	// syncs asks the goroutine that follows the folder to read it now; the channel sent is closed when it has.
@@ -83,6 +85,7 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 	s := &Set{
 		options:   options,
 		exempt:    exemptResources(),
+		metrics:   newMetrics(),
 		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		syncs:     make(chan chan struct{}),
 		changed:   make(chan struct{}),
@@ -206,6 +209,11 @@ func (s *Set) await(ctx context.Context, met func() bool) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// ownRequest reports whether a request is the server's own.
+func (s *Set) ownRequest(ctx context.Context) bool {
+	return s.options.Exempt != nil && s.options.Exempt(ctx)
 }
 
 func (s *Set) plugins() []*plugin { return *s.members.Load() }

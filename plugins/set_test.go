@@ -171,10 +171,27 @@ func TestABrokenFileDeniesWhatItMayConcern(t *testing.T) {
 	}
 }
 
-func TestAnUnservedRoleIsRefused(t *testing.T) {
-	h := open(t, files{"guest.wasm": string(guesttest.Read(t, "two-roles"))})
-	if s := h.only(); s.State != plugins.Broken || !strings.Contains(s.Fault.Error(), "plays the role authorize") {
-		t.Errorf("the status is %+v, want it broken for its role", s)
+func TestRolesAreTheModulesAsFarAsTheManifestLetsThem(t *testing.T) {
+	for _, test := range []struct {
+		name, manifest string
+		want           []sandbox.Role
+		fault          string
+	}{
+		{"all that it exports", "", []sandbox.Role{sandbox.Authorize, sandbox.Admit}, ""},
+		{"only what it is given", "roles: [admit]", []sandbox.Role{sandbox.Admit}, ""},
+		{"none that it does not play", "roles: [authenticate]", nil, "it is given the role authenticate, but it plays [authorize admit]"},
+		{"none that there is not", "roles: [advise]", nil, `"advise" is none of authenticate, authorize, admit`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := open(t, files{"guest.wasm": string(guesttest.Read(t, "two-roles")), "guest.yaml": test.manifest + "\n"})
+			s := h.only()
+			if diff := cmp.Diff(test.want, s.Roles); diff != "" {
+				t.Errorf("roles (-want +got):\n%s", diff)
+			}
+			if test.fault != "" && (s.Fault == nil || !strings.Contains(s.Fault.Error(), test.fault)) {
+				t.Errorf("the fault is %v, want %q", s.Fault, test.fault)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,220 @@
+package plugins
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"gatehouse/plugins/sandbox"
+)
+
+// pluginAnnotation is in the audit event of a request that a plugin has let in, and names the plugin.
+const pluginAnnotation = "authenticate.plugins.gatehouse.dev/plugin"
+
+// ErrUnavailable is an error of Authentication if a plugin could not decide: it says nothing about the request's credentials.
+var ErrUnavailable = errors.New("a plugin could not decide")
+
+// errNobodyAsked tells bearertoken.Authenticator, which takes no opinion for a wrong token, that there was nobody to have one.
+var errNobodyAsked = errors.New("no plugin is asked about the token")
+
+// authentication asks the plugins of a set who sent a request.
+type authentication struct {
+	set       *Set
+	selection Selection
+	audiences authenticator.Audiences
+	tokens    authenticator.Request
+}
+
+// Authentication is the member of the chain of authenticators that asks the selected plugins, in the order of their names: first
+// about the request's bearer token, then about the rest of it. Credentials are good for audiences, the server's own, unless
+// a plugin says otherwise.
+func (s *Set) Authentication(selection Selection, audiences authenticator.Audiences) authenticator.Request {
+	a := &authentication{set: s, selection: selection, audiences: audiences}
+	asked := authenticator.TokenFunc(a.authenticateToken)
+	a.tokens = union.New(bearertoken.New(asked), websocket.NewProtocolAuthenticator(asked))
+	return a
+}
+
+// AuthenticateRequest implements authenticator.Request. A request without URL, as TokenReviews are, has nothing but a token.
+func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	if len(a.set.plugins()) == 0 {
+		return nil, false, nil
+	}
+	response, ok, tokenErr := a.tokens.AuthenticateRequest(r)
+	if ok {
+		return response, true, nil
+	}
+	if errors.Is(tokenErr, errNobodyAsked) {
+		tokenErr = nil
+	}
+	if r.URL == nil {
+		return nil, false, tokenErr
+	}
+	ctx := r.Context()
+	response, ok, err := a.each(ctx, func(m *manifest) bool { return m.Authentication.Requests.wants(r) },
+		func(m *manifest) identityReview { return newRequestReview(r, m.Authentication.Requests) })
+	if ok {
+		return response, true, nil
+	}
+	if errors.Is(err, errNobodyAsked) {
+		err = nil
+	}
+	return nil, false, both(tokenErr, err)
+}
+
+func both(errs ...error) error { return utilerrors.NewAggregate(errs) }
+
+// authenticateToken asks about a bearer token.
+func (a *authentication) authenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
+	return a.each(ctx, func(m *manifest) bool { return *m.Authentication.Tokens },
+		func(*manifest) identityReview { return newTokenReview(ctx, token) })
+}
+
+// each asks the selected plugins that want to be, until one lets the request in. Without any the error is errNobodyAsked.
+func (a *authentication) each(
+	ctx context.Context, wants func(*manifest) bool, review func(*manifest) identityReview,
+) (*authenticator.Response, bool, error) {
+	var errs []error
+	asked := false
+	for _, p := range a.set.plugins() {
+		if !a.selection.has(p.name) {
+			continue
+		}
+		c, err := a.set.concerned(ctx, p, sandbox.Authenticate, func(m *manifest) (bool, error) { return wants(m), nil })
+		if c == nil && err == nil {
+			continue
+		}
+		asked = true
+		var response *authenticator.Response
+		if err == nil {
+			response, err = a.ask(ctx, c, review(c.state.manifest))
+		}
+		if response != nil {
+			return response, true, nil
+		}
+		if err != nil {
+			errs = append(errs, unavailability(ctx, err))
+		}
+	}
+	if !asked {
+		return nil, false, errNobodyAsked
+	}
+	return nil, false, utilerrors.NewAggregate(errs)
+}
+
+// unavailability adds ErrUnavailable to errors that say nothing about credentials.
+func unavailability(ctx context.Context, err error) error {
+	var u *unavailable
+	if errors.As(err, &u) || ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// ask has one plugin decide. Neither a response nor an error is no opinion.
+func (a *authentication) ask(ctx context.Context, c *call, review identityReview) (*authenticator.Response, error) {
+	response, err := a.decide(ctx, c, review)
+	var fault *sandbox.Fault
+	switch {
+	case errors.As(err, &fault):
+		err = c.failed(ctx, fault, string(sandbox.Authenticate), func(key, value string) { audit.AddAuditAnnotation(ctx, key, value) },
+			slog.String("review", review.typeMeta().Kind))
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	case response != nil:
+		c.count(allowedResult)
+		audit.AddAuditAnnotation(ctx, pluginAnnotation, c.plugin.name)
+	}
+	return response, err
+}
+
+// decide runs the guest and judges its answer.
+func (a *authentication) decide(ctx context.Context, c *call, review identityReview) (*authenticator.Response, error) {
+	var status authenticationv1.TokenReviewStatus
+	if c.state.module == nil {
+		return nil, c.broken()
+	}
+	payload, err := json.Marshal(review)
+	if err != nil {
+		return nil, fmt.Errorf("encode the %s: %w", review.typeMeta().Kind, err)
+	}
+	err = c.run(ctx, sandbox.Request{Payload: payload, Fields: review}, func(answer []byte) error {
+		var err error
+		status, err = parseIdentity(answer, review.typeMeta())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !status.Authenticated {
+		if status.Error != "" {
+			c.count(deniedResult)
+			return nil, fmt.Errorf("authentication plugin %q: %s", c.plugin.name, oneLine(errors.New(status.Error)))
+		}
+		c.count(noOpinionResult)
+		return nil, nil
+	}
+	extra := extraOf(status.User.Extra)
+	if err := c.state.manifest.Authentication.checkUser(status.User.Username, status.User.Groups, extra); err != nil {
+		return nil, err
+	}
+	audiences, ok := a.accept(ctx, status.Audiences)
+	if !ok {
+		c.count(noOpinionResult)
+		return nil, nil
+	}
+	return &authenticator.Response{
+		Audiences: audiences,
+		User: &user.DefaultInfo{
+			Name: status.User.Username, UID: status.User.UID, Groups: status.User.Groups, Extra: extra,
+		},
+	}, nil
+}
+
+// accept says for which audiences credentials are good, and false if for none that are wanted; the rules are those upstream has for
+// webhooks.
+func (a *authentication) accept(ctx context.Context, answered []string) (authenticator.Audiences, bool) {
+	wanted, limited := authenticator.AudiencesFrom(ctx)
+	if !limited {
+		return nil, true
+	}
+	good := a.audiences
+	if len(answered) > 0 {
+		good = answered
+	}
+	good = wanted.Intersect(good)
+	return good, len(good) > 0
+}
+
+// parseIdentity reads the review an authenticator answers, which is of the kind it was asked with. What it returns holds nothing
+// of data. Every error is a *sandbox.Fault.
+func parseIdentity(data []byte, want metav1.TypeMeta) (authenticationv1.TokenReviewStatus, error) {
+	var status authenticationv1.TokenReviewStatus
+	err := parseReview(data, want, &status)
+	return status, err
+}
+
+func extraOf(values map[string]authenticationv1.ExtraValue) map[string][]string {
+	if len(values) == 0 {
+		return nil
+	}
+	extra := make(map[string][]string, len(values))
+	for key, list := range values {
+		extra[key] = list
+	}
+	return extra
+}

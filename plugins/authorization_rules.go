@@ -1,0 +1,166 @@
+package plugins
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+// authorizationConfig says what an authorizer is asked about.
+type authorizationConfig struct {
+	// Rules are what it is asked about, any of them; every request when left out.
+	Rules []authorizationRule `json:"rules,omitempty"`
+}
+
+// authorizationRule matches when each list that it has does; a list matches when one of its patterns does. Patterns are whole, or
+// end in *.
+type authorizationRule struct {
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	Verbs  []string `json:"verbs,omitempty"`
+
+	// With any of these the rule is for resources only.
+	APIGroups []string `json:"apiGroups,omitempty"`
+	// Resources are pods, pods/log, pods/*, */scale or *, as in RBAC.
+	Resources  []string `json:"resources,omitempty"`
+	Namespaces []string `json:"namespaces,omitempty"`
+	Names      []string `json:"names,omitempty"`
+
+	// With Paths the rule is for all else only.
+	Paths []string `json:"paths,omitempty"`
+}
+
+func (a *authorizationConfig) setDefaults() {
+	if a.Rules == nil {
+		a.Rules = []authorizationRule{{}}
+	}
+}
+
+func (a *authorizationConfig) check() error {
+	if len(a.Rules) == 0 {
+		return errors.New("rules: is empty, so the plugin would never be asked: leave it out or name what to ask it about")
+	}
+	for i := range a.Rules {
+		if err := a.Rules[i].check(); err != nil {
+			return fmt.Errorf("rules[%d].%w", i, err)
+		}
+	}
+	return nil
+}
+
+func (r *authorizationRule) check() error {
+	for _, list := range []struct {
+		key      string
+		patterns []string
+	}{
+		{"users", r.Users}, {"groups", r.Groups}, {"verbs", r.Verbs}, {"apiGroups", r.APIGroups},
+		{"namespaces", r.Namespaces}, {"names", r.Names}, {"paths", r.Paths},
+	} {
+		if list.patterns != nil && len(list.patterns) == 0 {
+			return fmt.Errorf(`%s: is empty, so the rule would match nothing: leave it out, or write ["*"] for all`, list.key)
+		}
+		for i, pattern := range list.patterns {
+			if err := checkPattern(pattern); err != nil {
+				return fmt.Errorf("%s[%d]: %w", list.key, i, err)
+			}
+		}
+	}
+	if r.Resources != nil && len(r.Resources) == 0 {
+		return errors.New(`resources: is empty, so the rule would match nothing: leave it out, or write ["*"] for all`)
+	}
+	for i, resource := range r.Resources {
+		name, subresource, _ := strings.Cut(resource, "/")
+		if name == "" || name != "*" && strings.Contains(name, "*") || subresource != "*" && strings.Contains(subresource, "*") {
+			return fmt.Errorf("resources[%d]: %q is none of pods, pods/log, pods/*, */scale and *", i, resource)
+		}
+	}
+	if r.forResources() && r.Paths != nil {
+		return errors.New("paths: cannot stand beside apiGroups, resources, namespaces or names, since no request has both: make it a rule of its own")
+	}
+	return nil
+}
+
+// checkPattern wants a value, or the beginning of one with a * after it.
+func checkPattern(pattern string) error {
+	if i := strings.IndexByte(pattern, '*'); i >= 0 && i < len(pattern)-1 {
+		return fmt.Errorf("%q has a * that is not at its end", pattern)
+	}
+	return nil
+}
+
+func (r *authorizationRule) forResources() bool {
+	return r.APIGroups != nil || r.Resources != nil || r.Namespaces != nil || r.Names != nil
+}
+
+// matches reports whether the plugin is to be asked about what a says.
+func (a *authorizationConfig) matches(attributes authorizer.Attributes) bool {
+	for i := range a.Rules {
+		if a.Rules[i].matches(attributes) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *authorizationRule) matches(a authorizer.Attributes) bool {
+	if !among(r.Verbs, a.GetVerb()) {
+		return false
+	}
+	if a.IsResourceRequest() {
+		if r.Paths != nil || !among(r.APIGroups, a.GetAPIGroup()) || !among(r.Namespaces, a.GetNamespace()) ||
+			!among(r.Names, a.GetName()) || !r.matchesResource(a.GetResource(), a.GetSubresource()) {
+			return false
+		}
+	} else if r.forResources() || !among(r.Paths, a.GetPath()) {
+		return false
+	}
+	return r.matchesUser(a)
+}
+
+func (r *authorizationRule) matchesResource(resource, subresource string) bool {
+	if r.Resources == nil {
+		return true
+	}
+	for _, wanted := range r.Resources {
+		if wanted == "*" {
+			return true
+		}
+		name, sub, hasSub := strings.Cut(wanted, "/")
+		if name != "*" && name != resource {
+			continue
+		}
+		if sub == subresource || hasSub && sub == "*" && subresource != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *authorizationRule) matchesUser(a authorizer.Attributes) bool {
+	if r.Users == nil && r.Groups == nil {
+		return true
+	}
+	u := a.GetUser()
+	if u == nil {
+		return false
+	}
+	if !among(r.Users, u.GetName()) {
+		return false
+	}
+	return r.Groups == nil || slices.ContainsFunc(u.GetGroups(), func(group string) bool { return among(r.Groups, group) })
+}
+
+// among reports whether a pattern matches; no list matches everything.
+func among(patterns []string, value string) bool {
+	return patterns == nil || slices.ContainsFunc(patterns, func(pattern string) bool { return matchesPattern(pattern, value) })
+}
+
+func matchesPattern(pattern, value string) bool {
+	if beginning, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(value, beginning)
+	}
+	return pattern == value
+}

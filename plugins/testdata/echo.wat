@@ -1,0 +1,30 @@
+;; Answers with what it was asked: the setting "prefix", the payload with apostrophes for its quotes, and "}}. With a review up to
+;; the first quote of a text as its prefix, that is a review whose text is the payload.
+(module
+  (import "gatehouse" "field" (func $field (param i32 i32 i32 i32) (result i64)))
+  (memory (export "memory") 4)
+  (data (i32.const 16) "/prefix")
+  (data (i32.const 32) "\"}}")
+  (global $prefix (mut i32) (i32.const 0))
+  (func (export "gatehouse_abi_v1"))
+  (func (export "alloc") (param $n i32) (result i32)
+    i32.const 131072)
+  (func (export "configure") (param i32 i32) (result i64)
+    (global.set $prefix (i32.wrap_i64 (call $field (i32.const 16) (i32.const 7) (i32.const 65536) (i32.const 4096))))
+    i64.const 0)
+  (func (export "authenticate") (export "authorize") (param $ptr i32) (param $n i32) (result i64)
+    (local $at i32)
+    (local $end i32)
+    (local.set $at (i32.add (i32.const 65536) (global.get $prefix)))
+    (local.set $end (i32.add (local.get $at) (local.get $n)))
+    (memory.copy (local.get $at) (local.get $ptr) (local.get $n))
+    (memory.copy (local.get $end) (i32.const 32) (i32.const 3))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 34))
+          (then (i32.store8 (local.get $at) (i32.const 39))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br $next)))
+    (i64.or (i64.shl (i64.const 65536) (i64.const 32))
+      (i64.extend_i32_u (i32.sub (i32.add (local.get $end) (i32.const 3)) (i32.const 65536))))))
