@@ -71,7 +71,7 @@ type compiler struct {
 }
 
 func compilers() []compiler {
-	return []compiler{{"go.mod", compileGo}, {"Cargo.toml", compileRust}, {"*.c", compileC}}
+	return []compiler{{"go.mod", compileGo}, {"Cargo.toml", compileRust}, {"*.c", compileC}, {"asconfig.json", compileAssemblyScript}}
 }
 
 func compileGo(ctx context.Context, root, dir, name string) (string, error) {

@@ -1,14 +1,14 @@
 // The vector guest that sdk/vectors/README.md asks for: a word in the review says what it does.
 
-import * as admission from "../admission";
-import * as authentication from "../authentication";
-import * as authorization from "../authorization";
-import { call, field, Json, Kind, Level, log, onConfigure, texts, Value } from "../index";
+import * as admission from "gatehouse/admission";
+import * as authentication from "gatehouse/authentication";
+import * as authorization from "gatehouse/authorization";
+import { call, field, Json, Kind, Level, log, onConfigure, texts, Value } from "gatehouse";
 
-export * from "../abi";
-export { admit } from "../admission";
-export { authenticate } from "../authentication";
-export { authorize } from "../authorization";
+export * from "gatehouse/abi";
+export { admit } from "gatehouse/admission";
+export { authenticate } from "gatehouse/authentication";
+export { authorize } from "gatehouse/authorization";
 
 const outOfDate = "the list is out of date: \"ü\"";
 
