@@ -165,23 +165,52 @@ func inPath(program string) bool {
 const rustTarget = "wasm32-unknown-unknown"
 
 func compileRust(ctx context.Context, root, dir, _ string) (string, error) {
-	rustc, err := rustForWasm(ctx)
+	cargo, err := newCargo(ctx, root)
 	if err != nil {
 		return "", err
 	}
-	cache, err := cacheDir(root)
-	if err != nil {
-		return "", err
-	}
-	// Cargo guards its directory against others. That of another compiler is another.
-	out := filepath.Join(cache, "rust"+strings.ReplaceAll(filepath.Dir(rustc), string(filepath.Separator), "-"))
-	_, err = command(ctx, dir, []string{"RUSTC=" + rustc, "RUSTFLAGS=-D warnings", "CARGO_TARGET_DIR=" + out},
-		filepath.Join(filepath.Dir(rustc), "cargo"), "build", "--quiet", "--offline", "--locked", "--release", "--target", rustTarget)
-	if err != nil {
+	if _, err := cargo.run(ctx, dir, "build", "--release", "--target", rustTarget); err != nil {
 		return "", err
 	}
 	crate := strings.ReplaceAll(filepath.Base(dir), "-", "_")
-	return filepath.Join(out, rustTarget, "release", crate+".wasm"), nil
+	return filepath.Join(cargo.out, rustTarget, "release", crate+".wasm"), nil
+}
+
+// Cargo runs cargo, quietly and without a network, in a directory of this tree that is named by its path from the root, and
+// returns what it printed. Its errors are those of Plugin.
+func Cargo(ctx context.Context, path string, args ...string) (string, error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
+	cargo, err := newCargo(ctx, root)
+	if err != nil {
+		return "", err
+	}
+	return cargo.run(ctx, filepath.Join(root, filepath.FromSlash(path)), args...)
+}
+
+// cargo is one that belongs to a rustc, and where what it makes is kept.
+type cargo struct{ rustc, out string }
+
+func newCargo(ctx context.Context, root string) (*cargo, error) {
+	rustc, err := rustForWasm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheDir(root)
+	if err != nil {
+		return nil, err
+	}
+	// Cargo guards its directory against others. That of another compiler is another.
+	return &cargo{rustc, filepath.Join(cache, "rust"+strings.ReplaceAll(filepath.Dir(rustc), string(filepath.Separator), "-"))}, nil
+}
+
+func (c *cargo) run(ctx context.Context, dir string, args ...string) (string, error) {
+	bin := filepath.Dir(c.rustc)
+	env := []string{"RUSTC=" + c.rustc, "RUSTDOC=" + filepath.Join(bin, "rustdoc"), "RUSTFLAGS=-D warnings", "CARGO_TARGET_DIR=" + c.out}
+	args = append([]string{args[0], "--quiet", "--offline", "--locked"}, args[1:]...)
+	return command(ctx, dir, env, filepath.Join(bin, "cargo"), args...)
 }
 
 // rustForWasm is a rustc, with a cargo beside it, that has the library for WebAssembly.
