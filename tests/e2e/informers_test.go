@@ -31,7 +31,8 @@ import (
 func TestInformersOutliveTheServer(t *testing.T) {
 	server := harness.Start(t, harness.Options{})
 	client := typed(t, inProtobuf(server.ClientConfig()))
-	factory := informers.NewSharedInformerFactory(client, 0)
+	// The server keeps ConfigMaps of its own in others.
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(metav1.NamespaceDefault))
 	informer := factory.Core().V1().ConfigMaps().Informer()
 	var added, deleted atomic.Int64
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
