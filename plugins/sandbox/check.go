@@ -84,6 +84,11 @@ func checkModules(code wazero.CompiledModule) error {
 			return faultf(Rejected, "imports the function %s.%s, only %s and %s are provided", module, name, hostModule, wasiModule)
 		}
 	}
+	return nil
+}
+
+// checkMemories sees to it that no memory is shared, for instances live side by side in one runtime.
+func checkMemories(code wazero.CompiledModule) error {
 	for _, mem := range code.ImportedMemories() {
 		module, name, _ := mem.Import()
 		return faultf(Rejected, "imports the memory %s.%s, a plugin must bring its own", module, name)
@@ -95,7 +100,10 @@ func checkModules(code wazero.CompiledModule) error {
 func checkFunctions(runtime wazero.Runtime, code wazero.CompiledModule) error {
 	for _, f := range code.ImportedFunctions() {
 		module, name, _ := f.Import()
-		provided := runtime.Module(module).ExportedFunctionDefinitions()[name]
+		var provided api.FunctionDefinition
+		if host := runtime.Module(module); host != nil {
+			provided = host.ExportedFunctionDefinitions()[name]
+		}
 		if provided == nil {
 			return faultf(Rejected, "imports the function %s.%s, which this server does not have", module, name)
 		}

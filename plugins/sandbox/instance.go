@@ -2,20 +2,16 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-
-	"gatehouse/plugins/linear"
 )
 
 // instance is one running copy of a guest. One goroutine uses it at a time; the pool sees to that.
 type instance struct {
 	module *Module
-	guest  api.Module
-	alloc  api.Function
-	roles  map[Role]api.Function
+	guest  Guest
 
 	// work is what host functions need to know of the call under way.
 	work work
@@ -41,24 +37,16 @@ type instanceKey struct{}
 
 func instanceFrom(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
 
-// instantiate makes an instance ready for calls: start function, _initialize, configure, all within Limits.Start.
+// instantiate makes an instance ready for calls: whatever its protocol does to start a guest, within Limits.Start.
 func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 	in := &instance{module: m, written: output{logger: m.options.Logger}}
 	ctx, done := in.begin(ctx, m.options.Limits.Start, nil)
 	defer done()
-	var err error
-	if in.guest, err = m.runtime.InstantiateModule(linear.With(ctx), m.code, in.config()); err != nil {
-		return nil, in.fault(runFault(ctx, err, "starting", in.work.limit))
+	guest, err := m.protocol.Start(ctx, &Machine{in: in})
+	if err != nil {
+		return nil, in.explain(err)
 	}
-	in.alloc = in.guest.ExportedFunction(allocExport)
-	in.roles = make(map[Role]api.Function, len(m.roles))
-	for _, role := range m.roles {
-		in.roles[role] = in.guest.ExportedFunction(string(role))
-	}
-	if fault := in.configure(); fault != nil {
-		in.close()
-		return nil, in.fault(fault)
-	}
+	in.guest = guest
 	return in, nil
 }
 
@@ -67,7 +55,6 @@ func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 func (in *instance) config() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
 		WithName(""). // anonymous, so that many can live in one runtime
-		WithStartFunctions(initializeExport).
 		WithStdout(&stream{in: in, to: &in.written.stdout}).
 		WithStderr(&stream{in: in, to: &in.written.stderr}).
 		WithSysWalltime().
@@ -86,45 +73,16 @@ func (in *instance) sleep(ns int64) {
 	}
 }
 
-// configure hands the guest its settings; a guest without the function takes none.
-func (in *instance) configure() *Fault {
-	settings := in.module.options.Settings
-	configure := in.guest.ExportedFunction(configureExport)
-	if configure == nil {
-		if len(settings) > 0 {
-			return faultf(Refused, "has settings but exports no %q to take them", configureExport)
-		}
-		return nil
-	}
-	if len(settings) == 0 {
-		settings = []byte("{}")
-	}
-	in.work.fields = in.module.options.SettingsFields
-	defer func() { in.work.fields = nil }()
-	complaint, fault := in.run(configure, configureExport, settings)
-	if fault != nil {
-		return fault
-	}
-	if len(complaint) > 0 {
-		return faultf(Refused, "refuses its settings: %s", printable(complaint, 512))
-	}
-	return nil
-}
-
-// call runs one role and has its answer read.
+// call asks the guest in one role and has its answer read.
 func (in *instance) call(ctx context.Context, role Role, request Request, accept func([]byte) error) error {
-	function := in.roles[role]
-	if function == nil {
-		return faultf(Rejected, "does not play the role %s", role)
-	}
-	_, done := in.begin(ctx, in.module.options.Limits.Deadline, request.Fields)
+	ctx, done := in.begin(ctx, in.module.options.Limits.Deadline, request.Fields)
 	defer done()
-	answer, fault := in.run(function, string(role), request.Payload)
-	if fault != nil {
-		return in.fault(fault)
+	answer, err := in.guest.Call(ctx, role, request.Payload)
+	if err != nil {
+		return in.explain(err)
 	}
 	if len(answer) == 0 {
-		return in.fault(faultf(Garbled, "%s gave no answer", role))
+		return in.explain(faultf(Garbled, "%s gave no answer", role))
 	}
 	return accept(answer)
 }
@@ -145,48 +103,17 @@ func (in *instance) begin(parent context.Context, limit time.Duration, fields Fi
 	}
 }
 
-// run copies payload into the guest, calls function with it and returns a view of its answer, valid until the guest runs
-// again.
-func (in *instance) run(function api.Function, name string, payload []byte) ([]byte, *Fault) {
-	ctx, limit := in.work.ctx, in.work.limit
-	memory := in.guest.Memory()
-	stack := [2]uint64{uint64(len(payload))}
-	if err := in.alloc.CallWithStack(ctx, stack[:]); err != nil {
-		return nil, runFault(ctx, err, allocExport, limit)
+// explain adds to a fault what the guest wrote to stderr, which is where a language's runtime says why it gave up.
+func (in *instance) explain(err error) error {
+	var fault *Fault
+	if last := in.written.lastWords(); last != "" && errors.As(err, &fault) {
+		fault.Cause += ": " + last
 	}
-	at := span{ptr: uint32(stack[0]), n: uint32(len(payload))}
-	if at.ptr == 0 {
-		return nil, faultf(Refused, "has no memory for a payload of %d bytes", at.n)
-	}
-	buffer, fault := view(memory, at, "the buffer from alloc")
-	if fault != nil {
-		return nil, fault
-	}
-	copy(buffer, payload)
-	stack = [2]uint64{uint64(at.ptr), uint64(at.n)}
-	if err := function.CallWithStack(ctx, stack[:]); err != nil {
-		return nil, runFault(ctx, err, name, limit)
-	}
-	answer := unpack(stack[0])
-	if answer.n == 0 {
-		return nil, nil
-	}
-	if most := in.module.options.Limits.Output; int64(answer.n) > most {
-		return nil, faultf(Oversized, "%s answered %d bytes, its output limit is %d", name, answer.n, most)
-	}
-	return view(memory, answer, "the answer of "+name)
-}
-
-// fault adds what the guest wrote to stderr, which is where a language's runtime says why it gave up.
-func (in *instance) fault(f *Fault) *Fault {
-	if last := in.written.lastWords(); last != "" {
-		f.Cause += ": " + last
-	}
-	return f
+	return err
 }
 
 func (in *instance) close() {
 	if in.guest != nil {
-		_ = in.guest.Close(context.Background()) // frees memory, reports nothing of use
+		in.guest.Close()
 	}
 }

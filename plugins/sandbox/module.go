@@ -36,23 +36,33 @@ type Options struct {
 	Logger *slog.Logger
 	// Operations are what host_call reaches; any other name answers the guest a failure.
 	Operations map[string]Operation
+	// Protocol is how the guest is spoken to; nil means the native ABI. SettingsFields and Operations are for native guests alone.
+	Protocol Protocol
 }
 
 // Module is one compiled guest with its pool of instances. Its methods may be called from several goroutines.
 type Module struct {
-	options Options
-	cache   wazero.CompilationCache // nil without CacheDir
-	runtime wazero.Runtime
-	code    wazero.CompiledModule
-	roles   []Role
-	pool    *pool
+	options  Options
+	protocol Protocol
+	cache    wazero.CompilationCache // nil without CacheDir
+	runtime  wazero.Runtime
+	code     wazero.CompiledModule
+	roles    []Role
+	pool     *pool
 }
 
 // Load compiles wasm, checks that it keeps the ABI, and makes a first instance so that a guest which cannot start or
 // rejects its settings is found out now. The error is a *Fault when the module is to blame. Cancelling ctx gives up.
 func Load(ctx context.Context, wasm []byte, options Options) (*Module, error) {
 	options.Limits = options.Limits.Or(DefaultLimits())
-	metered, err := meter.Rewrite(wasm)
+	if options.Protocol == nil {
+		options.Protocol = native{operations: options.Operations}
+	}
+	prepared, err := options.Protocol.Prepare(wasm)
+	if err != nil {
+		return nil, err
+	}
+	metered, err := meter.Rewrite(prepared)
 	if err != nil {
 		return nil, faultf(Rejected, "%v", err)
 	}
@@ -78,7 +88,7 @@ func Load(ctx context.Context, wasm []byte, options Options) (*Module, error) {
 
 // compile makes the module's own runtime: memory limits are per runtime, and closing it frees all of a revision at once.
 func compile(ctx context.Context, wasm []byte, options Options) (*Module, error) {
-	m := &Module{options: options, pool: newPool(options.Limits.Instances)}
+	m := &Module{options: options, protocol: options.Protocol, pool: newPool(options.Limits.Instances)}
 	if err := m.build(ctx, wasm); err != nil {
 		m.free()
 		return nil, err
@@ -111,7 +121,10 @@ func (m *Module) build(ctx context.Context, wasm []byte) (err error) {
 	if err != nil {
 		return faultf(Rejected, "cannot be compiled: %s", firstLine(err))
 	}
-	if m.roles, err = check(m.code); err != nil {
+	if m.roles, err = m.protocol.Check(m.code); err != nil {
+		return err
+	}
+	if err := checkMemories(m.code); err != nil {
 		return err
 	}
 	return m.link(ctx)
@@ -127,10 +140,8 @@ func (m *Module) link(ctx context.Context) error {
 			return fmt.Errorf("provide %s: %w", wasiModule, err)
 		}
 	}
-	if imports(m.code, hostModule) {
-		if err := instantiateHost(ctx, m.runtime, m.options.Operations); err != nil {
-			return fmt.Errorf("provide %s: %w", hostModule, err)
-		}
+	if err := m.protocol.Link(ctx, m.runtime, m.code); err != nil {
+		return err
 	}
 	return checkFunctions(m.runtime, m.code)
 }
