@@ -11,10 +11,12 @@ import (
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/kubernetes/pkg/kubeapiserver/authorizer/modes"
 	"k8s.io/utils/clock"
 
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authn/throttle"
+	"gatehouse/engine/authz"
 	"gatehouse/engine/config"
 	"gatehouse/engine/health"
 )
@@ -44,6 +46,10 @@ func (s *Server) buildAuthn(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if everybody(anonymous) && slices.ContainsFunc(s.parts.authorizer.Tallies(), allowsEverything) {
+		return errors.New("everybody is let in without credentials, and authorized by alwaysAllow, so that anybody could do anything; say " +
+			"in authentication.anonymousPaths which paths are open, or leave out alwaysAllow")
+	}
 	s.parts.authenticator = authn.New(authn.Config{Members: members, Anonymous: anonymous, Limiter: s.parts.identities.limiter})
 	return nil
 }
@@ -70,6 +76,9 @@ func (s *Server) openIdentities() (err error) {
 	if ids.proxies, err = authn.OpenAuthorities(s.parts.files, settings.RequestHeader.CAFiles, nil); err != nil {
 		return fmt.Errorf("authentication.requestHeader.caFiles: %w", err)
 	}
+	if err := checkProxies(ids.proxies, ids.clients, settings.RequestHeader.AllowedNames); err != nil {
+		return err
+	}
 	ids.headers = authn.RequestHeaders{
 		Authorities:   ids.proxies.Pool,
 		AllowedNames:  settings.RequestHeader.AllowedNames,
@@ -77,6 +86,21 @@ func (s *Server) openIdentities() (err error) {
 		UID:           settings.RequestHeader.UIDHeaders,
 		Group:         settings.RequestHeader.GroupHeaders,
 		ExtraPrefixes: settings.RequestHeader.ExtraHeaderPrefixes,
+	}
+	return nil
+}
+
+// checkProxies finds an authority that vouches for proxies and for everybody else: each client could say that it is anybody.
+func checkProxies(proxies, clients *authn.Authorities, allowedNames []string) error {
+	if len(allowedNames) > 0 {
+		return nil
+	}
+	for _, one := range proxies.All() {
+		if slices.ContainsFunc(clients.All(), one.Equal) {
+			return fmt.Errorf("authentication.requestHeader.caFiles has the authority %s, whose certificates are accepted from every "+
+				"client: each of them could be anybody; use an authority that signs nothing but the certificates of proxies, or say "+
+				"in authentication.requestHeader.allowedNames which names are theirs", one.Subject)
+		}
 	}
 	return nil
 }
@@ -204,6 +228,13 @@ func anonymousAt(paths []string) apiserver.AnonymousAuthConfig {
 		anonymous.Conditions = append(anonymous.Conditions, apiserver.AnonymousAuthCondition{Path: path})
 	}
 	return anonymous
+}
+
+func allowsEverything(member authz.Tally) bool { return member.Type == modes.ModeAlwaysAllow }
+
+// everybody tells whether nobody needs credentials, whatever is asked for.
+func everybody(anonymous apiserver.AnonymousAuthConfig) bool {
+	return anonymous.Enabled && len(anonymous.Conditions) == 0
 }
 
 // tlsConfig is the bundle's, with all authorities that client certificates can be of: clients choose theirs by that.

@@ -206,6 +206,40 @@ func TestAFileOfUsersThatIsWrongKeepsTheServerFromStarting(t *testing.T) {
 	})
 }
 
+// TestAServerThatWouldBeOpenToAnybodyDoesNotStart combines what is fine by itself.
+func TestAServerThatWouldBeOpenToAnybodyDoesNotStart(t *testing.T) {
+	dir := t.TempDir()
+	everybody := newAuthority(t, "everybody")
+	write(t, file(dir, "ca.crt"), string(newAuthority(t, "proxies").pem())+string(everybody.pem()))
+	write(t, file(dir, "clients.crt"), string(everybody.pem()))
+	write(t, file(dir, "anonymous"), "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\nanonymous: {enabled: true}\n")
+	write(t, file(dir, "allow"), "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\n"+
+		"authorizers: [{type: AlwaysAllow, name: alwaysallow}]\n")
+	const anybody = "everybody is let in without credentials, and authorized by alwaysAllow, so that anybody could do anything; say in " +
+		"authentication.anonymousPaths which paths are open, or leave out alwaysAllow"
+	proxies := []string{"--authentication-request-header-ca-files", file(dir, "ca.crt"), "--authentication-client-ca-files", file(dir, "clients.crt")}
+	for name, test := range map[string]struct {
+		flags []string
+		want  string
+	}{
+		"no credentials, and everything allowed": {[]string{"--authentication-anonymous-paths=*", "--authorization-order=rbac,alwaysAllow"}, anybody},
+		"the same, said in files": {[]string{"--authentication-config-file", file(dir, "anonymous"),
+			"--authorization-config-file", file(dir, "allow")}, anybody},
+		"an authority of proxies and of others": {proxies, "authentication.requestHeader.caFiles has the authority CN=everybody, whose certificates are " +
+			"accepted from every client: each of them could be anybody; use an authority that signs nothing but the certificates of proxies, or say " +
+			"in authentication.requestHeader.allowedNames which names are theirs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if output := failToStart(t, test.flags...); !strings.Contains(output, test.want) {
+				t.Errorf("the server says\n\t%s\nwant\n\t%s", output, test.want)
+			}
+		})
+	}
+	t.Run("but named proxies are told from others", func(t *testing.T) {
+		start(t, dir, append(proxies, "--authentication-request-header-allowed-names", "front")...)
+	})
+}
+
 // TestPlaintextPasswordsAndLinesOfNoUseAreToldAtStart looks at what the log says of the files.
 func TestPlaintextPasswordsAndLinesOfNoUseAreToldAtStart(t *testing.T) {
 	u := newUsers(t)
