@@ -301,3 +301,38 @@ func decodeJSON(t *testing.T, text string) (value any) {
 	}
 	return value
 }
+
+// BenchmarkAssemblyScript is the time of one call, without making the review.
+func BenchmarkAssemblyScript(b *testing.B) {
+	module, err := sandbox.Load(b.Context(), assemblyScript(b, "vectors"), sandbox.Options{
+		CacheDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler), Limits: sandbox.Limits{Instances: 1},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer module.Close()
+	admission := func(word string) map[string]any {
+		return map[string]any{"request": map[string]any{"uid": "1d9d0a8e-0d5c-4d0b-9d2c-2f7d0a1d3b5e", "name": word, "object": map[string]any{
+			"metadata": map[string]any{"name": "web"}, "data": map[string]any{"owner": "jane"}}}}
+	}
+	for _, test := range []struct {
+		name   string
+		role   sandbox.Role
+		review map[string]any
+	}{
+		{"admit/allow", sandbox.Admit, admission("allow")},
+		{"admit/label", sandbox.Admit, admission("label")},
+		{"authorize/allow", sandbox.Authorize, map[string]any{"spec": map[string]any{"user": "allow"}}},
+		{"authenticate/accept", sandbox.Authenticate, map[string]any{
+			"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": map[string]any{"token": "accept"}}},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			request := vectorCall(b, test.role, test.review)
+			for b.Loop() {
+				if err := module.Call(b.Context(), test.role, request, func([]byte) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
