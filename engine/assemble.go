@@ -24,6 +24,7 @@ import (
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authz"
 	"gatehouse/engine/catalog"
+	"gatehouse/engine/config"
 	"gatehouse/engine/controllers"
 	"gatehouse/engine/files"
 	"gatehouse/engine/health"
@@ -82,9 +83,9 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"open the database", s.openStore},
 		{"connect the server to itself", s.connectLoopback},
 		{"follow the configured files", s.followFiles},
+		{"load the plugins", s.openPlugins},
 		{"set up authorization", s.buildAuthz},
 		{"set up authentication", s.buildAuthn},
-		{"load the plugins", s.openPlugins},
 		{"install the built-in kinds", s.buildCatalog},
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
@@ -145,6 +146,7 @@ func (s *Server) buildAuthz(context.Context) (err error) {
 			Timeout:         config.Webhook.Timeout,
 			FailurePolicy:   config.Webhook.FailurePolicy,
 		},
+		Plugins:        s.authorizingPlugins(),
 		OpenPaths:      health.Paths(),
 		Informers:      s.parts.informers,
 		StartInformers: s.startInformers,
@@ -152,6 +154,16 @@ func (s *Server) buildAuthz(context.Context) (err error) {
 		Logger:         s.logger.With("part", "authorization"),
 	})
 	return err
+}
+
+// authorizingPlugins are the members of the second gate that ask plugins, by their names in the configuration.
+func (s *Server) authorizingPlugins() map[string]authz.PluginMember {
+	named := config.PluginMembers(s.config.Authorization.Order)
+	members := map[string]authz.PluginMember{config.MemberPlugins: s.parts.plugins.Authorization(plugins.AllBut(named))}
+	for _, name := range named {
+		members[config.PluginMemberOf(name)] = s.parts.plugins.Authorization(plugins.Named(name))
+	}
+	return members
 }
 
 func (s *Server) buildCatalog(context.Context) (err error) {

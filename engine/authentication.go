@@ -19,6 +19,7 @@ import (
 	"gatehouse/engine/authz"
 	"gatehouse/engine/config"
 	"gatehouse/engine/health"
+	"gatehouse/plugins"
 )
 
 // everyPath stands in authentication.anonymousPaths for all there are.
@@ -141,7 +142,11 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 	}
 	var members []authn.Member
 	var errs []error
-	for _, name := range settings.Order {
+	order := settings.Order
+	if !slices.Contains(order, config.MemberPlugins) {
+		order = append(slices.Clip(order), config.MemberPlugins)
+	}
+	for _, name := range order {
 		var member authn.Member
 		var err error
 		on := true
@@ -175,8 +180,15 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 				member, err = authn.Webhook(s.parts.files, settings.Webhook.ConfigFile, settings.Webhook.Version,
 					settings.Webhook.CacheTTL, ids.audiences)
 			}
+		case config.MemberPlugins:
+			member = s.pluginMember(plugins.AllBut(config.PluginMembers(order)))
 		default:
-			err = fmt.Errorf("there is no member %s", name)
+			plugin, found := config.PluginMember(name)
+			if !found {
+				err = fmt.Errorf("there is no member %s", name)
+				break
+			}
+			member = s.pluginMember(plugins.Named(plugin))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("authentication by %s: %w", name, err))
@@ -186,6 +198,13 @@ func (s *Server) members() ([]authn.Member, apiserver.AnonymousAuthConfig, error
 		}
 	}
 	return members, anonymous, errors.Join(errs...)
+}
+
+// pluginMember is the member that asks plugins who somebody is.
+func (s *Server) pluginMember(selection plugins.Selection) authn.Member {
+	return authn.Plugins(s.parts.plugins.Authentication(selection, s.parts.identities.audiences), func(err error) bool {
+		return errors.Is(err, plugins.ErrUnavailable)
+	})
 }
 
 // serviceAccountsRevision tells of changes of service accounts as soon as they are acknowledged.

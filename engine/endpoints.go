@@ -48,7 +48,7 @@ func (s *Server) newEndpoints(port int, loops *controllers.Loops) (http.Handler,
 		},
 		Draining: s.notReady,
 	})
-	counted, err := newMetrics(&s.parts.reads, s.parts.cache, s.parts.authenticator, s.parts.authorizer)
+	counted, err := newMetrics(&s.parts.reads, s.parts.cache, s.parts.authenticator, s.parts.authorizer, s.parts.plugins)
 	if err != nil {
 		return nil, fmt.Errorf("set up metrics: %w", err)
 	}

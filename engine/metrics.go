@@ -11,12 +11,14 @@ import (
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authz"
 	"gatehouse/engine/objects/cache"
+	"gatehouse/plugins"
 )
 
 // newMetrics serves what upstream's parts count, for all servers of the process together, and what this server counts.
-func newMetrics(reads *read.Counts, cache *cache.Cache, identities *authn.Chain, decisions *authz.Chain) (http.Handler, error) {
+func newMetrics(reads *read.Counts, cache *cache.Cache, identities *authn.Chain, decisions *authz.Chain,
+	plugins *plugins.Set) (http.Handler, error) {
 	own := prometheus.NewRegistry()
-	for _, collector := range []prometheus.Collector{readMetrics{reads, cache}, identities.Metrics(), decisionMetrics{decisions}} {
+	for _, collector := range []prometheus.Collector{readMetrics{reads, cache}, identities.Metrics(), decisionMetrics{decisions}, plugins.Metrics()} {
 		if err := own.Register(collector); err != nil {
 			return nil, err
 		}

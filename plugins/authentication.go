@@ -30,6 +30,13 @@ var ErrUnavailable = errors.New("a plugin could not decide")
 // errNobodyAsked tells bearertoken.Authenticator, which takes no opinion for a wrong token, that there was nobody to have one.
 var errNobodyAsked = errors.New("no plugin is asked about the token")
 
+// Authenticator is the member of the chain of authenticators that asks plugins. It is safe for concurrent use.
+type Authenticator interface {
+	authenticator.Request
+	// Credentials is the value of a header that an authenticator has asked to be shown, empty if the request has none.
+	Credentials(http.Header) string
+}
+
 // authentication asks the plugins of a set who sent a request.
 type authentication struct {
 	set       *Set
@@ -41,7 +48,7 @@ type authentication struct {
 // Authentication is the member of the chain of authenticators that asks the selected plugins, in the order of their names: first
 // about the request's bearer token, then about the rest of it. Credentials are good for audiences, the server's own, unless
 // a plugin says otherwise.
-func (s *Set) Authentication(selection Selection, audiences authenticator.Audiences) authenticator.Request {
+func (s *Set) Authentication(selection Selection, audiences authenticator.Audiences) Authenticator {
 	a := &authentication{set: s, selection: selection, audiences: audiences}
 	asked := authenticator.TokenFunc(a.authenticateToken)
 	a.tokens = union.New(bearertoken.New(asked), websocket.NewProtocolAuthenticator(asked))
@@ -73,6 +80,24 @@ func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Re
 		err = nil
 	}
 	return nil, false, both(tokenErr, err)
+}
+
+// Credentials implements Authenticator.
+func (a *authentication) Credentials(header http.Header) string {
+	bit := roleBit(sandbox.Authenticate)
+	for _, p := range a.set.plugins() {
+		st := p.state.Load()
+		requests := st.manifest.Authentication.Requests
+		if requests == nil || !st.roles.has(bit) || !a.selection.has(p.name) {
+			continue
+		}
+		for _, name := range requests.Headers {
+			if values := header[name]; len(values) > 0 {
+				return values[0]
+			}
+		}
+	}
+	return ""
 }
 
 func both(errs ...error) error { return utilerrors.NewAggregate(errs) }

@@ -36,6 +36,9 @@ type Member struct {
 	guessable bool
 	// certificate is true if the client's certificate alone decides.
 	certificate bool
+	// credentials is what of a request's headers a guessable member looks at besides the usual ones, empty if there is nothing. Nil
+	// means that there never is.
+	credentials func(http.Header) string
 	// onChange has forget called whenever the member may not let in any more whom it did.
 	onChange func(forget func())
 	// revision is another number after each change of objects that tokens end with. Nil means that there are none such.
@@ -59,8 +62,10 @@ type Chain struct {
 	// anonymous is nil if nobody is.
 	anonymous authenticator.Request
 	limiter   *throttle.Limiter
-	familiar  *throttle.Familiar
-	counts    counts
+	// credentials are those of the members.
+	credentials []func(http.Header) string
+	familiar    *throttle.Familiar
+	counts      counts
 }
 
 var _ authenticator.Request = (*Chain)(nil)
@@ -80,6 +85,9 @@ func New(config Config) *Chain {
 		tokens := leadingTokens(rest)
 		if len(tokens) == 0 {
 			member := rest[0]
+			if member.credentials != nil {
+				c.credentials = append(c.credentials, member.credentials)
+			}
 			c.steps = append(c.steps, step{member.request, member.Name, member.guessable, member.certificate})
 			rest = rest[1:]
 			continue

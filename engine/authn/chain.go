@@ -85,7 +85,7 @@ func checkHeaders(header http.Header) error {
 func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error) {
 	var errs []error
 	guessed := false
-	credentials := guessable(r.Header) // members remove what they have let somebody in by
+	credentials := c.guessable(r.Header) // members remove what they have let somebody in by
 	for i := range c.steps {
 		s := &c.steps[i]
 		response, ok, err := s.AuthenticateRequest(r)
@@ -96,7 +96,7 @@ func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error)
 				response, member = v.response, v.member
 			}
 			c.accepted(r, member)
-			if s.guessable && c.limiter != nil {
+			if s.guessable && c.limiter != nil && credentials != "" {
 				c.familiar.Good(credentials)
 			}
 			return response, true, nil
@@ -128,7 +128,7 @@ func (c *Chain) accepted(r *http.Request, member string) {
 // or with a certificate that lets in anyway. done, unless it is nil, is to be called when they have been looked at; it can be
 // called twice.
 func (c *Chain) Begin(r *http.Request) (wait time.Duration, done func()) {
-	credentials := guessable(r.Header)
+	credentials := c.guessable(r.Header)
 	if c.limiter == nil || credentials == "" || c.familiar.Knows(credentials) {
 		return 0, nil
 	}
@@ -148,13 +148,18 @@ func (c *Chain) Begin(r *http.Request) (wait time.Duration, done func()) {
 }
 
 // guessable are the credentials of a request that can be guessed, as they stand there; empty if there are none.
-func guessable(header http.Header) string {
+func (c *Chain) guessable(header http.Header) string {
 	if values := header[authorizationHeader]; len(values) > 0 {
 		return values[0]
 	}
 	for _, value := range header[protocolHeader] {
 		if strings.Contains(value, tokenProtocol) {
 			return value
+		}
+	}
+	for _, credentials := range c.credentials {
+		if found := credentials(header); found != "" {
+			return found
 		}
 	}
 	return ""

@@ -41,6 +41,9 @@ type Options struct {
 	Informers informers.SharedInformerFactory
 	// StartInformers starts those that were asked for after that. It is called when the first node makes a request.
 	StartInformers func()
+	// Plugins makes the members that ask plugins: Members lists these by the names of the map, "plugins" first of all if it does not
+	// list that. A ConfigurationFile cannot list them, so all others come after "plugins".
+	Plugins map[string]PluginMember
 	// Files follows the files; its end is the end of that.
 	Files *files.Set
 	// Logger gets what an operator should know of the configuration. Discarded by default.
@@ -60,6 +63,19 @@ type Webhook struct {
 	// FailurePolicy is Deny or NoOpinion.
 	FailurePolicy string
 }
+
+// PluginMember asks plugins. It must be safe for concurrent use.
+type PluginMember interface {
+	authorizer.Authorizer
+	authorizer.RuleResolver
+}
+
+// The type of members that ask plugins, which no AuthorizationConfiguration knows, and the name of the one that asks all that have no
+// member of their own.
+const (
+	pluginsType = "Plugins"
+	pluginsName = "plugins"
+)
 
 // webhookName is what kube-apiserver calls a webhook that its flags describe.
 const webhookName = "default"
@@ -112,6 +128,7 @@ func (b *builder) build() (func() *members, error) {
 			}
 			types = sets.KeySet(b.lasting)
 		}
+		config.Authorizers = append(b.unlisted(), config.Authorizers...)
 		return b.chain(config)
 	})
 	if err != nil {
@@ -123,7 +140,14 @@ func (b *builder) build() (func() *members, error) {
 // ordered is the AuthorizationConfiguration that Members and Webhook stand for.
 func (b *builder) ordered() *configuration.AuthorizationConfiguration {
 	config := &configuration.AuthorizationConfiguration{}
+	if !slices.Contains(b.options.Members, pluginsName) {
+		config.Authorizers = b.unlisted()
+	}
 	for _, name := range b.options.Members {
+		if b.options.Plugins[name] != nil {
+			config.Authorizers = append(config.Authorizers, configuration.AuthorizerConfiguration{Type: pluginsType, Name: name})
+			continue
+		}
 		kind := typeOf(name)
 		one := configuration.AuthorizerConfiguration{
 			Type: configuration.AuthorizerType(kind), Name: upstream.GetNameForAuthorizerMode(kind),
@@ -147,6 +171,14 @@ func (b *builder) ordered() *configuration.AuthorizationConfiguration {
 		config.Authorizers = append(config.Authorizers, one)
 	}
 	return config
+}
+
+// unlisted is the member that asks plugins, where no list says when.
+func (b *builder) unlisted() []configuration.AuthorizerConfiguration {
+	if b.options.Plugins[pluginsName] == nil {
+		return nil
+	}
+	return []configuration.AuthorizerConfiguration{{Type: pluginsType, Name: pluginsName}}
 }
 
 // typeOf is the type that a member's name is meant for, the name itself if there is none.
@@ -178,7 +210,7 @@ func (b *builder) make(config *configuration.AuthorizationConfiguration) error {
 			b.lasting[one.Type] = authorizerfactory.NewAlwaysAllowAuthorizer()
 		case modes.ModeAlwaysDeny:
 			b.lasting[one.Type] = authorizerfactory.NewAlwaysDenyAuthorizer()
-		case modes.ModeWebhook:
+		case modes.ModeWebhook, pluginsType:
 		default:
 			return fmt.Errorf("there is no authorizer of type %q, want one of %s", one.Type, strings.Join(modes.AuthorizationModeChoices, ", "))
 		}
@@ -192,6 +224,8 @@ func (b *builder) chain(config *configuration.AuthorizationConfiguration) (*memb
 	for _, one := range config.Authorizers {
 		m := member{kind: string(one.Type), name: one.Name}
 		switch kept, found := b.lasting[one.Type]; {
+		case one.Type == pluginsType:
+			m.authorizer, m.rules = b.options.Plugins[one.Name], b.options.Plugins[one.Name]
 		case found:
 			m.authorizer, m.rules = kept, kept
 		case one.Webhook != nil:

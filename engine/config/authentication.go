@@ -83,11 +83,12 @@ const (
 	MemberWebhook           = "webhook"
 )
 
-// AuthenticationMembers are the members of the first gate, in the order in which kube-apiserver asks those that it has.
+// AuthenticationMembers are the members of the first gate, in the order in which kube-apiserver asks those that it has. Single
+// plugins can be members besides.
 func AuthenticationMembers() []string {
 	return []string{
 		MemberRequestHeader, MemberClientCertificate, MemberPassword,
-		MemberTokenFile, MemberServiceAccount, MemberBootstrapToken, MemberJWT, MemberWebhook,
+		MemberTokenFile, MemberServiceAccount, MemberBootstrapToken, MemberJWT, MemberWebhook, MemberPlugins,
 	}
 }
 
@@ -159,9 +160,9 @@ func (a *Authentication) checkOrder(origins map[string]origin) error {
 
 // orderValue is a list of names of which none stands twice.
 func orderValue(field *[]string, known []string) value {
-	want := "names among " + strings.Join(known, ", ")
+	want := "names among " + strings.Join(known, ", ") + " and " + pluginPrefix + "NAME"
 	return list(field, want, func(text string) (string, error) {
-		if slices.Contains(known, text) {
+		if slices.Contains(known, text) || namesPlugin(text) {
 			return text, nil
 		}
 		if nearest := Nearest(text, known); nearest != "" {

@@ -13,7 +13,11 @@ func TestMistakesInWhoIsAskedNameKeyAndLine(t *testing.T) {
 		"an unknown member": {
 			"authentication:\n  order: [clientCertificate, tokenfiles]",
 			`:2: authentication.order is "tokenfiles", want names among requestHeader, clientCertificate, password, tokenFile, ` +
-				"serviceAccount, bootstrapToken, jwt, webhook; did you mean tokenFile?",
+				"serviceAccount, bootstrapToken, jwt, webhook, plugins and plugin:NAME; did you mean tokenFile?",
+		},
+		"a plugin's name that is none": {
+			"authentication:\n  order: [plugin:No, jwt]",
+			`:2: authentication.order is "plugin:No", want names among requestHeader, `,
 		},
 		"a member twice": {
 			"authentication:\n  order: [jwt, webhook, jwt]",

@@ -52,9 +52,9 @@ const (
 	MemberAlwaysDeny    = "alwaysDeny"
 )
 
-// AuthorizationMembers are the members that the second gate can have.
+// AuthorizationMembers are the members that the second gate can have. Single plugins can be members besides.
 func AuthorizationMembers() []string {
-	return []string{MemberNode, MemberRBAC, MemberABAC, MemberAccessWebhook, MemberAlwaysAllow, MemberAlwaysDeny}
+	return []string{MemberNode, MemberRBAC, MemberABAC, MemberAccessWebhook, MemberAlwaysAllow, MemberAlwaysDeny, MemberPlugins}
 }
 
 // The values of AccessWebhook.FailurePolicy.
@@ -65,7 +65,7 @@ const (
 
 func defaultAuthorization() Authorization {
 	return Authorization{
-		Order: []string{MemberNode, MemberRBAC},
+		Order: []string{MemberPlugins, MemberNode, MemberRBAC},
 		Webhook: AccessWebhook{
 			Version:         "v1",
 			AuthorizedTTL:   5 * time.Minute,

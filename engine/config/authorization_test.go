@@ -12,7 +12,7 @@ func TestMistakesInWhoDecidesNameKeyAndLine(t *testing.T) {
 	for name, test := range map[string]struct{ file, want string }{
 		"an unknown member": {
 			"authorization:\n  order: [RBAC]",
-			`:2: authorization.order is "RBAC", want names among node, rbac, abac, webhook, alwaysAllow, alwaysDeny; did you mean rbac?`,
+			`:2: authorization.order is "RBAC", want names among node, rbac, abac, webhook, alwaysAllow, alwaysDeny, plugins and plugin:NAME; did you mean rbac?`,
 		},
 		"a member twice": {
 			"authorization: {order: [rbac, node, rbac]}",
