@@ -24,23 +24,45 @@ import (
 	"gatehouse/plugins/field"
 	"gatehouse/plugins/plugintest"
 	"gatehouse/plugins/sandbox"
-	"gatehouse/tests/harness"
 )
 
-// assemblyScript compiles one of the guests in testdata, or skips the test where there is no compiler.
-func assemblyScript(t testing.TB, name string) []byte {
-	t.Helper()
-	file, err := harness.Plugin(t.Context(), "sdk/testdata/assemblyscript-"+name)
-	harness.SkipMissing(t, err)
-	wasm, err := os.ReadFile(file)
+func TestVectorsOfTheAssemblyScriptSDK(t *testing.T) {
+	plugintest.RunVectors(t, compiled(t, "vectors-assemblyscript"))
+}
+
+func TestThePageInTheReadmeOfTheAssemblyScriptSDKIsAPlugin(t *testing.T) {
+	page, err := os.ReadFile("testdata/owner-assemblyscript/owner.ts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wasm
-}
-
-func TestVectorsOfTheAssemblyScriptSDK(t *testing.T) {
-	plugintest.RunVectors(t, assemblyScript(t, "vectors"))
+	readme, err := os.ReadFile("assemblyscript/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "```ts\n"+string(page)+"```\n") {
+		t.Error("assemblyscript/README.md does not show testdata/owner-assemblyscript/owner.ts as it is")
+	}
+	module, err := sandbox.Load(t.Context(), compiled(t, "owner-assemblyscript"), sandbox.Options{
+		CacheDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+		Limits: sandbox.Limits{Deadline: time.Minute, Start: time.Minute},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer module.Close()
+	for labels, want := range map[string]string{`{}`: "set the label owner", `{"owner":"me"}`: `"allowed":true`} {
+		request := vectorCall(t, sandbox.Admit, map[string]any{"request": map[string]any{
+			"kind": map[string]any{"kind": "Pod"}, "object": map[string]any{"metadata": map[string]any{"labels": json.RawMessage(labels)}}}})
+		err := module.Call(t.Context(), sandbox.Admit, request, func(answer []byte) error {
+			if !strings.Contains(string(answer), want) {
+				t.Errorf("with labels %s the answer is %s, want %s in it", labels, answer, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // vectorCall is what the vector guest is asked in these tests.
@@ -59,7 +81,7 @@ func vectorCall(t testing.TB, role sandbox.Role, review map[string]any) sandbox.
 
 func TestMemoryOfAGuestInAssemblyScriptDoesNotGrow(t *testing.T) {
 	const memory = 1 << 20 // a hundredth of what the calls need together
-	module, err := sandbox.Load(t.Context(), assemblyScript(t, "vectors"), sandbox.Options{
+	module, err := sandbox.Load(t.Context(), compiled(t, "vectors-assemblyscript"), sandbox.Options{
 		CacheDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
 		Limits: sandbox.Limits{Memory: memory, Deadline: time.Minute, Start: time.Minute, Instances: 1},
 	})
@@ -81,7 +103,7 @@ func TestMemoryOfAGuestInAssemblyScriptDoesNotGrow(t *testing.T) {
 }
 
 func TestAGuestInAssemblyScriptSaysWhyItGaveUp(t *testing.T) {
-	module, err := sandbox.Load(t.Context(), assemblyScript(t, "vectors"), sandbox.Options{
+	module, err := sandbox.Load(t.Context(), compiled(t, "vectors-assemblyscript"), sandbox.Options{
 		CacheDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
 		Limits: sandbox.Limits{Deadline: time.Minute, Start: time.Minute},
 	})
@@ -125,7 +147,7 @@ func openUnits(t *testing.T) *units {
 	}
 	config := wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(&u.stderr).WithSysWalltime().
 		WithRandSource(bytes.NewReader(bytes.Repeat([]byte{1, 2, 3}, 100)))
-	if u.module, err = runtime.InstantiateWithConfig(ctx, assemblyScript(t, "units"), config); err != nil {
+	if u.module, err = runtime.InstantiateWithConfig(ctx, compiled(t, "units-assemblyscript"), config); err != nil {
 		t.Fatal(err)
 	}
 	return u
@@ -269,13 +291,13 @@ func TestWhatAssemblyScriptWouldImportTheSDKHas(t *testing.T) {
 
 func TestGuestsInAssemblyScriptImportNothingElse(t *testing.T) {
 	for name, want := range map[string][]string{
-		"vectors": {"gatehouse.field", "gatehouse.host_call", "gatehouse.host_read", "gatehouse.log", "wasi_snapshot_preview1.fd_write"},
-		"units": {"gatehouse.log", "wasi_snapshot_preview1.clock_time_get", "wasi_snapshot_preview1.fd_write",
+		"vectors-assemblyscript": {"gatehouse.field", "gatehouse.host_call", "gatehouse.host_read", "gatehouse.log", "wasi_snapshot_preview1.fd_write"},
+		"units-assemblyscript": {"gatehouse.log", "wasi_snapshot_preview1.clock_time_get", "wasi_snapshot_preview1.fd_write",
 			"wasi_snapshot_preview1.random_get"},
 	} {
 		ctx := t.Context()
 		runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
-		code, err := runtime.CompileModule(ctx, assemblyScript(t, name))
+		code, err := runtime.CompileModule(ctx, compiled(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +326,7 @@ func decodeJSON(t *testing.T, text string) (value any) {
 
 // BenchmarkAssemblyScript is the time of one call, without making the review.
 func BenchmarkAssemblyScript(b *testing.B) {
-	module, err := sandbox.Load(b.Context(), assemblyScript(b, "vectors"), sandbox.Options{
+	module, err := sandbox.Load(b.Context(), compiled(b, "vectors-assemblyscript"), sandbox.Options{
 		CacheDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler), Limits: sandbox.Limits{Instances: 1},
 	})
 	if err != nil {

@@ -23,6 +23,7 @@ func BenchmarkLanguages(b *testing.B) {
 		{name: "none"},
 		{"C", "", func(t testing.TB) []byte { return compiled(t, "owner-c") }},
 		{"Rust", "", func(t testing.TB) []byte { return compiled(t, "owner-rust") }},
+		{"AssemblyScript", "", func(t testing.TB) []byte { return compiled(t, "owner-assemblyscript") }},
 		{"Go", "settings: {do: field}\n", func(t testing.TB) []byte { return compiled(t, "guest") }},
 	} {
 		b.Run(language.name, func(b *testing.B) {
