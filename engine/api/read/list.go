@@ -19,7 +19,7 @@ var versioner = apistorage.APIObjectVersioner{}
 // List answers LISTs and WATCHes of a collection, and leaves to upstream what it does not cover. forceWatch is for the old
 // paths below watch/, which watch whatever their query says.
 func (r *Reader) List(upstream http.HandlerFunc, forceWatch bool) http.HandlerFunc {
-	return r.before(upstream, func(w http.ResponseWriter, req *http.Request, info *request.RequestInfo) (func(), Reason) {
+	return r.before(unlimited(upstream), func(w http.ResponseWriter, req *http.Request, info *request.RequestInfo) (func(), Reason) {
 		options, ok := listOptions(req, info, r.Scope)
 		switch {
 		case !ok:

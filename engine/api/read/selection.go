@@ -2,7 +2,10 @@ package read
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"net/http"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/validation"
@@ -79,6 +82,23 @@ func limit(options *metainternalversion.ListOptions) int64 {
 	return options.Limit
 }
 
+// unlimited has upstream's handler, which has no cache behind it here, ignore the same limits: a list is as long whoever answers it.
+func unlimited(upstream http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		query := req.URL.Query()
+		limit, err := strconv.ParseInt(query.Get("limit"), 10, 64)
+		if err != nil || limit <= 0 || query.Get("resourceVersion") != "0" {
+			upstream(w, req)
+			return
+		}
+		query.Del("limit")
+		asked, location := *req, *req.URL
+		location.RawQuery = query.Encode()
+		asked.URL = &location
+		upstream(w, &asked)
+	}
+}
+
 // holds is the check that every store makes of the keys it is asked for: a namespace of ".." leads nowhere.
 func (r *Resource) holds(key string, recursive bool) bool {
 	_, err := apistorage.PrepareKey(r.Prefix, key, recursive)
@@ -101,14 +121,15 @@ func (r *Resource) root(ctx context.Context) string {
 	return r.Prefix
 }
 
-// matches says whether an object is selected. One whose attributes cannot be told is not, as upstream has it.
+// matches says whether an object is selected. One whose attributes cannot be told is not, as upstream has it. But one that cannot be
+// decoded may well be: whoever is to show it finds that out and says so, where to leave it out would be to say that it is gone.
 func (s *selection) matches(entry *cache.Entry) bool {
 	if s.everything {
 		return true
 	}
 	attributes, err := entry.Attributes()
 	if err != nil {
-		return false
+		return errors.Is(err, cache.ErrUnreadable)
 	}
 	predicate := &s.options.Predicate
 	return (predicate.Label == nil || predicate.Label.Matches(attributes.Labels)) &&

@@ -130,7 +130,8 @@ func (s *shapes) shared(sorted names) *names {
 	return &sorted
 }
 
-// Attributes is the object's labels and selectable fields, made on first use and kept.
+// Attributes is the object's labels and selectable fields, made on first use and kept. It fails with ErrUnreadable where nobody can
+// know them.
 func (e *Entry) Attributes() (Attributes, error) {
 	if known := e.attributes.Load(); known != nil {
 		return *known, nil

@@ -44,6 +44,8 @@ var (
 	ErrSlowWatcher = storage.ErrSlowWatcher
 	// ErrClosed: the cache has been closed, or the store it reads.
 	ErrClosed = storage.ErrClosed
+	// ErrUnreadable: what is stored under a key cannot be decoded.
+	ErrUnreadable = errors.New("object cannot be decoded")
 	// ErrNotServed: Serve has not yet told where to read from.
 	ErrNotServed = errors.New("the cache has no store to read from yet")
 )

@@ -68,11 +68,11 @@ func (e *Entry) Key() string { return e.key }
 // Revision is the object's resourceVersion.
 func (e *Entry) Revision() int64 { return e.revision }
 
-// Object is the object, decoded anew; it is the caller's.
+// Object is the object, decoded anew; it is the caller's. It fails with ErrUnreadable.
 func (e *Entry) Object() (runtime.Object, error) {
 	object, err := e.decode()
 	if err != nil {
-		return nil, fmt.Errorf("decode %s at revision %d: %w", e.key, e.revision, err)
+		return nil, fmt.Errorf("decode %s at revision %d: %w: %w", e.key, e.revision, ErrUnreadable, err)
 	}
 	return object, nil
 }

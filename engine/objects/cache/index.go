@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -16,10 +18,12 @@ type index struct {
 	// at is the revision that last changed the collection as the index knows it; 0 before the first question.
 	at   int64
 	keys map[string]map[string]struct{} // by value
+	// unread are the keys of objects that cannot be decoded, and so may have any value.
+	unread map[string]struct{}
 }
 
 // ScanField is entries with start <= key < end in the order of their keys, among them all whose field has the value: no others
-// where the resource has that field indexed, all of them otherwise. An object whose fields cannot be told has none.
+// where the resource has that field indexed, all of them otherwise. An object that cannot be decoded is among them: it may have it.
 func (v View) ScanField(start, end, field, value string) iter.Seq[*Entry] {
 	for _, index := range v.collection.indexes {
 		if index.field != field {
@@ -55,10 +59,9 @@ func (i *index) lookup(v View, value string) (keys []string, current bool) {
 		return nil, false
 	}
 	i.advance(v)
-	keys = make([]string, 0, len(i.keys[value]))
-	for key := range i.keys[value] {
-		keys = append(keys, key)
-	}
+	keys = make([]string, 0, len(i.keys[value])+len(i.unread))
+	keys = slices.AppendSeq(keys, maps.Keys(i.keys[value]))
+	keys = slices.AppendSeq(keys, maps.Keys(i.unread))
 	slices.Sort(keys)
 	return keys, true
 }
@@ -88,7 +91,7 @@ func (i *index) advance(v View) {
 }
 
 func (i *index) rebuild(v View) {
-	i.keys = map[string]map[string]struct{}{}
+	i.keys, i.unread = map[string]map[string]struct{}{}, map[string]struct{}{}
 	for e := range v.Scan("", "") {
 		i.add(e)
 	}
@@ -98,6 +101,9 @@ func (i *index) rebuild(v View) {
 func (i *index) add(e *Entry) {
 	attributes, err := e.Attributes()
 	if err != nil {
+		if errors.Is(err, ErrUnreadable) {
+			i.unread[e.key] = struct{}{}
+		}
 		return
 	}
 	value := attributes.Fields.Get(i.field)
@@ -111,6 +117,7 @@ func (i *index) add(e *Entry) {
 
 // drop undoes add.
 func (i *index) drop(e *Entry) {
+	delete(i.unread, e.key)
 	attributes, err := e.Attributes()
 	if err != nil {
 		return

@@ -146,3 +146,42 @@ func TestScanFieldMissesNothingWhileWritersWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestAnObjectThatCannotBeReadMayHaveAnyValue: who selects by a field is shown it, for to be shown nothing would be to be told that it
+// is gone.
+func TestAnObjectThatCannotBeReadMayHaveAnyValue(t *testing.T) {
+	h := open(t, Options{})
+	h.put(t, onNode("a", "one")) // 2
+	h.put(t, onNode("b", "one"))
+	check := func(what, node string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, onNodeOf(t, h.view(t), "", "", node)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	damage := func(name string) {
+		h.apply(t, storage.Write{Key: keyOf("ns", name), Value: []byte("nonsense"), Expected: storage.AnyRevision})
+	}
+	damage("b") // 4, before the index is first asked
+	check("of its node", "one", "ns/a", "ns/b")
+	check("of another", "two", "ns/b")
+	onOne, _ := h.watch(t, WatchRequest{Field: nodeName, Value: "one"})
+	onTwo, _ := h.watch(t, WatchRequest{Field: nodeName, Value: "two"})
+	elsewhere, _ := h.watch(t, WatchRequest{Field: nodeName, Value: "one", Scope: podsPrefix + "elsewhere/"})
+	damage("a") // 5
+	check("when there is another", "two", "ns/a", "ns/b")
+	h.put(t, onNode("a", "one")) // 6
+	h.remove(t, pod("b"))        // 7
+	check("when it is mended", "one", "ns/a")
+	check("when it is mended", "two")
+
+	want := []string{"modified ns/a@5 after 2", "modified ns/a@6 after 5", "deleted ns/b@7 after 4"}
+	for what, w := range map[string]*Watcher{"its node": onOne, "another": onTwo} {
+		if diff := cmp.Diff(want, await(t, w, len(want))); diff != "" {
+			t.Errorf("watch of %s (-want +got):\n%s", what, diff)
+		}
+	}
+	if events, _, err := elsewhere.Take(); len(events) > 0 || err != nil {
+		t.Errorf("a watch of another namespace has %v, error %v", events, err)
+	}
+}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func (t *topic) gatherTime() time.Duration {
 func (t *topics) prepare(events []*Event) {
 	var keys []topicKey
 	for _, e := range events {
-		keys = t.keys(e, keys[:0])
+		keys, _ = t.keys(e, keys[:0])
 	}
 }
 
@@ -77,7 +78,10 @@ func (t *topics) route(prefix string, events []*Event, filled []*topic) []*topic
 	}
 	var keys []topicKey
 	for _, e := range events {
-		keys = t.keys(e, keys[:0])
+		var unknown bool
+		if keys, unknown = t.keys(e, keys[:0]); unknown {
+			filled = t.addToFields(e, filled)
+		}
 		filled = t.add("", keys, e, filled)
 		key := e.Entry.key
 		for end := len(prefix); end < len(key); {
@@ -94,8 +98,9 @@ func (t *topics) route(prefix string, events []*Event, filled []*topic) []*topic
 }
 
 // keys appends the keys, but for the scope, of the topics that an event may belong to: the one without a field, and one for each
-// value that the object has or had in a field. One whose fields cannot be told is not selected by any.
-func (t *topics) keys(e *Event, keys []topicKey) []topicKey {
+// value that the object has or had in a field. unknown says that nobody knows them, for the object cannot be decoded, or could not be.
+// One whose fields cannot be told otherwise is not selected by any.
+func (t *topics) keys(e *Event, keys []topicKey) (all []topicKey, unknown bool) {
 	keys = append(keys, topicKey{})
 	for _, field := range t.fields {
 		if field.topics.Load() == 0 {
@@ -103,6 +108,9 @@ func (t *topics) keys(e *Event, keys []topicKey) []topicKey {
 		}
 		before, had := e.Previous.field(field.name)
 		after, has := e.Entry.field(field.name)
+		if (!had && e.Previous.unreadable()) || (!has && e.Entry.unreadable()) {
+			return keys[:1], true
+		}
 		if had {
 			keys = append(keys, topicKey{field: field.name, value: before})
 		}
@@ -110,7 +118,7 @@ func (t *topics) keys(e *Event, keys []topicKey) []topicKey {
 			keys = append(keys, topicKey{field: field.name, value: after})
 		}
 	}
-	return keys
+	return keys, false
 }
 
 // field is the value of a selectable field, if there is an entry and its fields can be told.
@@ -125,19 +133,41 @@ func (e *Entry) field(name string) (value string, told bool) {
 	return attributes.Fields.Get(name), true
 }
 
+// unreadable says that there is an entry that cannot be decoded.
+func (e *Entry) unreadable() bool {
+	if e == nil {
+		return false
+	}
+	_, err := e.Attributes()
+	return errors.Is(err, ErrUnreadable)
+}
+
 func (t *topics) add(scope string, keys []topicKey, e *Event, filled []*topic) []*topic {
 	for _, key := range keys {
 		key.scope = scope
-		topic := t.byKey[key]
-		if topic == nil {
-			continue
+		if topic := t.byKey[key]; topic != nil {
+			filled = topic.add(e, filled)
 		}
-		if topic.batch == nil {
-			filled = append(filled, topic)
-		}
-		topic.batch = append(topic.batch, e)
-		topic.weight += e.weight()
 	}
+	return filled
+}
+
+// addToFields adds an event to the topics of all values in whose scope it is: each of their watchers finds out what it means to it.
+func (t *topics) addToFields(e *Event, filled []*topic) []*topic {
+	for key, topic := range t.byKey {
+		if key.field != "" && (WatchRequest{Scope: key.scope}).covers(e.Entry.key) {
+			filled = topic.add(e, filled)
+		}
+	}
+	return filled
+}
+
+func (t *topic) add(e *Event, filled []*topic) []*topic {
+	if t.batch == nil {
+		filled = append(filled, t)
+	}
+	t.batch = append(t.batch, e)
+	t.weight += e.weight()
 	return filled
 }
 
