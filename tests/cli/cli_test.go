@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite what scripts compare with")
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                "scripts",
-		Setup:              setup(programs(t)),
+		Setup:              setup(programs(t), configs(t)),
 		Cmds:               commands(),
 		Condition:          condition,
 		RequireUniqueNames: true,
@@ -49,8 +49,18 @@ func programs(t *testing.T) string {
 	return dir
 }
 
-// setup gives a script its programs and an environment in which nothing of the machine's own configuration is found.
-func setup(programs string) func(*testscript.Env) error {
+// configs is the directory of the example configurations.
+func configs(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../configs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// setup gives a script its programs, the example configurations, and an environment in which nothing of the machine's own configuration is found.
+func setup(programs, configs string) func(*testscript.Env) error {
 	return func(env *testscript.Env) error {
 		s := &script{
 			binary:     filepath.Join(programs, "gatehouse"),
@@ -60,6 +70,7 @@ func setup(programs string) func(*testscript.Env) error {
 		env.Values[scriptKey{}] = s
 		env.Setenv("PATH", programs+string(os.PathListSeparator)+env.Getenv("PATH"))
 		env.Setenv("HOME", env.WorkDir)
+		env.Setenv("CONFIGS", configs)
 		env.Setenv("DATA", s.dataDir)
 		env.Setenv("KUBECONFIG", filepath.Join(s.dataDir, "admin.kubeconfig"))
 		env.Setenv("KUBECTL_KUBERC", "false")
