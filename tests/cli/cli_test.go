@@ -59,7 +59,8 @@ func configs(t *testing.T) string {
 	return dir
 }
 
-// setup gives a script its programs, the example configurations, and an environment in which nothing of the machine's own configuration is found.
+// setup gives a script its programs, the example configurations, and an environment in which nothing of the machine's own
+// configuration is found.
 func setup(programs, configs string) func(*testscript.Env) error {
 	return func(env *testscript.Env) error {
 		s := &script{
