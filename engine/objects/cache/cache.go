@@ -66,9 +66,11 @@ type Options struct {
 	// GatherTime bounds how long events wait for others after them before many watchers are handed them: 30 ms. Negative for not at
 	// all. Those for few watchers never wait.
 	GatherTime time.Duration
-	// PinnedViews and PinTime bound the views kept for paging: 64 of all resources together, for 5 minutes since their last use.
+	// PinnedViews and PinTime bound the views kept for paging: 64 of all resources together, for 5 minutes since their last use. Each
+	// goes before that when what it keeps from the past grows beyond PinnedBytes: 16 MiB of states that have been replaced.
 	PinnedViews int
 	PinTime     time.Duration
+	PinnedBytes int64
 	// Logger gets what no caller waits for. Discarded by default.
 	Logger *slog.Logger
 	// Clock is the wall clock by default.
@@ -84,6 +86,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.GatherTime, 30*time.Millisecond)
 	setDefault(&o.PinnedViews, 64)
 	setDefault(&o.PinTime, 5*time.Minute)
+	setDefault(&o.PinnedBytes, 16<<20)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -128,7 +131,7 @@ func New(options Options) *Cache {
 		arena:       arena,
 		budget:      newBudget(options.FormBytes, arena),
 		sweeper:     newSweeper(),
-		pins:        newPins(options.PinnedViews, options.PinTime, options.Clock),
+		pins:        newPins(options),
 		dispatcher:  newDispatcher(options.WatchEvents, options.WatchBytes, options.GatherTime),
 		collections: collections{byPrefix: map[string]*Collection{}},
 	}

@@ -44,6 +44,8 @@ type Collection struct {
 	loaded atomic.Bool
 	// loadedAt is the revision at which the store was read; it may run ahead of Cache.revision for a moment. Set before loaded.
 	loadedAt int64
+	// replaced is how many bytes of states have been replaced or deleted since, about. It only grows, under Cache.mu.
+	replaced atomic.Int64
 
 	// Cache.mu guards all below.
 	gathering bool            // a load is under way and needs the events beside it
@@ -183,6 +185,7 @@ func (c *Collection) observe(e *storage.Event) {
 		c.window.add(event)
 		c.batch = append(c.batch, event)
 		c.changed, c.snapshot = event.Revision, nil
+		c.replaced.Add(event.size())
 	}
 }
 

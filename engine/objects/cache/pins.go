@@ -9,14 +9,15 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// pins keeps views for paging, bounded in number and time.
+// pins keeps views for paging, bounded in number, time and what they keep from the past.
 type pins struct {
 	most  int
+	bytes int64
 	life  time.Duration
 	clock clock.PassiveClock
 
-	// due is when the oldest pin ends, in Unix nanoseconds; 0 if there is none.
-	due atomic.Int64
+	// any says that views are held.
+	any atomic.Bool
 
 	mu   sync.Mutex // guards all below
 	held []pin      // the one used last comes last
@@ -27,8 +28,8 @@ type pin struct {
 	ends time.Time
 }
 
-func newPins(most int, life time.Duration, clock clock.PassiveClock) *pins {
-	return &pins{most: most, life: life, clock: clock}
+func newPins(o Options) *pins {
+	return &pins{most: o.PinnedViews, bytes: o.PinnedBytes, life: o.PinTime, clock: o.Clock}
 }
 
 // add keeps a view, or keeps it longer.
@@ -40,7 +41,7 @@ func (p *pins) add(v View) {
 	if len(p.held) > p.most {
 		p.held = slices.Delete(p.held, 0, 1)
 	}
-	p.schedule()
+	p.any.Store(true)
 }
 
 // find is a view of c as it was at revision; finding it keeps it longer.
@@ -55,7 +56,6 @@ func (p *pins) find(c *Collection, revision int64) (View, bool) {
 		}
 		p.drop(v)
 		p.held = append(p.held, pin{view: v, ends: p.clock.Now().Add(p.life)})
-		p.schedule()
 		v.revision = revision
 		return v, true
 	}
@@ -69,24 +69,14 @@ func (p *pins) drop(v View) {
 	})
 }
 
-// expire lets go of views whose time is over. It costs next to nothing while there are none.
+// expire lets go of views whose time is over, or that keep too much. It costs next to nothing while there are none.
 func (p *pins) expire() {
-	due := p.due.Load()
-	if due == 0 || p.clock.Now().UnixNano() < due {
+	if !p.any.Load() {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Now()
-	p.held = slices.DeleteFunc(p.held, func(held pin) bool { return !now.Before(held.ends) })
-	p.schedule()
-}
-
-// schedule notes when the first pin ends: they stand in that order. mu must be held.
-func (p *pins) schedule() {
-	if len(p.held) == 0 {
-		p.due.Store(0)
-		return
-	}
-	p.due.Store(p.held[0].ends.UnixNano())
+	p.held = slices.DeleteFunc(p.held, func(held pin) bool { return !now.Before(held.ends) || held.view.past() > p.bytes })
+	p.any.Store(len(p.held) > 0)
 }

@@ -11,6 +11,8 @@ type snapshot struct {
 	*tree
 	// from is the revision that made the tree what it is.
 	from int64
+	// replaced is the collection's when it did.
+	replaced int64
 }
 
 // View is a collection at one revision. It stays as it is for as long as it is held, and holds in memory what has changed
@@ -80,7 +82,7 @@ func (c *Collection) lock(ctx context.Context) error {
 // view is the present. Cache.mu must be held.
 func (c *Collection) view() View {
 	if c.snapshot == nil {
-		c.snapshot = &snapshot{tree: c.present.clone(), from: c.changed}
+		c.snapshot = &snapshot{tree: c.present.clone(), from: c.changed, replaced: c.replaced.Load()}
 	}
 	return View{collection: c, snapshot: c.snapshot, revision: c.cache.revision}
 }
@@ -108,6 +110,9 @@ func (v View) Count(start, end string) int {
 
 // Len is how many entries the collection has.
 func (v View) Len() int { return v.snapshot.len() }
+
+// past is about how many bytes of states the view holds in memory that are not the present any more.
+func (v View) past() int64 { return v.collection.replaced.Load() - v.snapshot.replaced }
 
 // Pin keeps the view for later pages of the same list: ViewAt finds it by its revision, until other pins or time push it out.
 func (v View) Pin() { v.collection.cache.pins.add(v) }

@@ -421,6 +421,24 @@ func TestPastViews(t *testing.T) {
 	})
 }
 
+func TestAPinEndsWhenItKeepsTooMuch(t *testing.T) {
+	h := open(t, Options{PinnedBytes: 8 << 10})
+	big := labelled("big", strings.Repeat("x", 2<<10))
+	h.put(t, big)
+	h.view(t).Pin()
+	for n := range 5 {
+		want := 1
+		if n >= 3 {
+			want = 0
+		}
+		h.elsewhere(t) // whatever other resources do
+		h.put(t, big)
+		if held := h.Stats().PinnedViews; held != want {
+			t.Errorf("after %d changes %d views are held, want %d", n+1, held, want)
+		}
+	}
+}
+
 // TestReadsAreLinearizable has writers that each keep a counter in a pod of their own, and readers who check that a view that was
 // asked for after a write was acknowledged shows it, that views never go back, and that each is exactly what the database held at
 // its revision. The collection is loaded while they write.
