@@ -248,7 +248,8 @@ func TestJSONIsWrittenWholeInAssemblyScript(t *testing.T) {
 	for function, want := range map[string]map[string]any{
 		"write": {
 			"text": text, "yes": true, "no": false, "number": -42.0, "none": []any{}, "nothing": map[string]any{},
-			"many": []any{"a", 1.0, []any{map[string]any{}}, nil}, "texts": []any{"a", text}, text: text,
+			"many": []any{"a", 1.0, []any{map[string]any{}}, nil}, "texts": []any{"a", text}, "json": text,
+			text: []any{text},
 		},
 		"otherwise": {"exists": true, "keys": 0.0, "isNumber": false, "bool": false, "or": "instead"},
 	} {

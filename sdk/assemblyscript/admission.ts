@@ -100,7 +100,7 @@ export class Response {
     return this.setIn(request, "annotations", key, value);
   }
 
-  /** Patches a string in the object. */
+  /** Patches a string in the object, where there is something already. */
   setText(pointer: string, value: string): this { return this.patch("replace", pointer, new Json().text(value)); }
 
   /** Adds one JSON patch operation (RFC 6902). The pointer leads into the object; a remove has no value. */
@@ -108,7 +108,7 @@ export class Response {
     let patches = this.patches;
     if (patches === null) this.patches = patches = new Json().array();
     patches.object().key("op").text(operation).key("path").text(pointer);
-    if (value !== null) patches.key("value").value(value.toString());
+    if (value !== null) patches.key("value").nested(value);
     patches.end();
     return this;
   }
@@ -137,9 +137,9 @@ export class Response {
     const patches = this.patches;
     if (patches !== null) json.key("patchType").text("JSONPatch").key("patch").base64(patches.end());
     const warnings = this.warnings;
-    if (warnings !== null) json.key("warnings").value(warnings.end().toString());
+    if (warnings !== null) json.key("warnings").nested(warnings.end());
     const annotations = this.annotations;
-    if (annotations !== null) json.key("auditAnnotations").value(annotations.end().toString());
+    if (annotations !== null) json.key("auditAnnotations").nested(annotations.end());
     return json.end().end().packed();
   }
 }

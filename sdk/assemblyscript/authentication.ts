@@ -59,7 +59,7 @@ export class User {
     if (this.uid != "") json.key("uid").text(this.uid);
     if (this.groups.length > 0) json.key("groups").texts(this.groups);
     const extras = this.extras;
-    if (extras !== null) json.key("extra").value(extras.end().toString());
+    if (extras !== null) json.key("extra").nested(extras.end());
     json.end();
   }
 }
@@ -100,8 +100,10 @@ export class Response {
 /** Lets the request in as a user; nobody further is asked. */
 export function accept(user: User): Response { return new Response(Verdict.Accepted, "", user); }
 
-/** Says that the credentials are of the plugin's kind, and wrong. The text must not be empty. */
-export function reject(error: string): Response { return new Response(Verdict.Rejected, error, null); }
+/** Says that the credentials are of the plugin's kind, and wrong. */
+export function reject(error: string): Response {
+  return new Response(Verdict.Rejected, error == "" ? "the credentials are wrong" : error, null); // "" were no opinion
+}
 
 /** Leaves it to others. */
 export function noOpinion(): Response { return new Response(Verdict.NoOpinion, "", null); }

@@ -86,6 +86,15 @@ export class Json {
     return this.raw(json);
   }
 
+  /** Writes what another has written. */
+  nested(other: Json): this {
+    this.separate();
+    this.room(other.length);
+    memory.copy(changetype<usize>(this.bytes) + this.length, changetype<usize>(other.bytes), other.length);
+    this.length += other.length;
+    return this;
+  }
+
   /** Writes an array of strings. */
   texts(values: string[]): this {
     this.array();

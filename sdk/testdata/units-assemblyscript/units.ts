@@ -33,7 +33,8 @@ export function write(at: usize, n: u32): u64 {
     .key("nothing").object().end()
     .key("many").array().text("a").number(1).array().object().end().end().value("null").end()
     .key("texts").texts(["a", given])
-    .key(given).value(new Json().text(given).toString())
+    .key("json").value(new Json().text(given).toString())
+    .key(given).nested(new Json().array().text(given).end())
     .end().packed();
 }
 
