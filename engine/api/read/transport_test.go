@@ -5,10 +5,15 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/net/websocket"
 
 	"gatehouse/engine/objects/cache"
 )
@@ -85,3 +90,57 @@ func TestAWatchThatBeginsWithAllThereIsIsCompressedForWhoAsks(t *testing.T) {
 		})
 	}
 }
+
+// TestAWebsocketWhoseClientHasGoneIsNotWaitedFor has a client that hangs up without having read what is being written to it.
+func TestAWebsocketWhoseClientHasGoneIsNotWaitedFor(t *testing.T) {
+	h := newHarness(t, cache.Options{})
+	first := h.write("a", "1")
+	ended := make(chan struct{})
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer close(ended)
+		h.handler.ServeHTTP(w, req)
+	})}
+	t.Cleanup(func() { server.Close() })
+	here, there := net.Pipe()
+	listener := &oneConnection{Conn: there, taken: make(chan struct{})}
+	go server.Serve(listener) //nolint:errcheck // it ends with the test
+
+	config, err := websocket.NewConfig(fmt.Sprintf("ws://server/api/v1/configmaps?watch=true&resourceVersion=%d", first), "http://server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := websocket.NewClient(config, here); err != nil {
+		t.Fatal(err)
+	}
+	h.write("a", "2")
+	if _, err := here.Read(make([]byte, 1)); err != nil { // now it is being written
+		t.Fatal(err)
+	}
+	if err := there.SetReadDeadline(time.Unix(1, 0)); err != nil { // there is nothing to come from the client
+		t.Fatal(err)
+	}
+	<-ended
+}
+
+// oneConnection is a listener to which one client has come.
+type oneConnection struct {
+	net.Conn
+	taken chan struct{}
+	once  sync.Once
+}
+
+func (l *oneConnection) Accept() (c net.Conn, err error) {
+	err = net.ErrClosed
+	l.once.Do(func() { c, err = l.Conn, nil })
+	if err != nil {
+		<-l.taken
+	}
+	return c, err
+}
+
+func (l *oneConnection) Close() error {
+	close(l.taken)
+	return nil
+}
+
+func (l *oneConnection) Addr() net.Addr { return l.LocalAddr() }
