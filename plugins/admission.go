@@ -21,7 +21,7 @@ var (
 )
 
 // Handles reports whether there is anyone to ask; which requests concern whom is decided for each.
-func (g *gate) Handles(admission.Operation) bool { return len(g.set.plugins()) > 0 }
+func (g *gate) Handles(admission.Operation) bool { return len(g.set.roster.Load().admit) > 0 }
 
 // Admit asks the plugins of the phase mutate and applies their patches. They are not asked again when built-in members
 // reinvoke the chain: the phase validate has the last word on the object.
@@ -43,7 +43,11 @@ func (g *gate) ask(ctx context.Context, r *request) error {
 		return nil
 	}
 	var rev *review // made for the first plugin that is asked
-	for _, p := range g.set.plugins() {
+	asked, err := g.set.roster.Load().admitting(r)
+	if err != nil {
+		return err
+	}
+	for _, p := range asked {
 		c, err := g.concerned(ctx, r, p)
 		if err != nil {
 			return err

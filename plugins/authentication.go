@@ -57,21 +57,23 @@ func (s *Set) Authentication(selection Selection, audiences authenticator.Audien
 
 // AuthenticateRequest implements authenticator.Request. A request without URL, as TokenReviews are, has nothing but a token.
 func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	if len(a.set.plugins()) == 0 {
-		return nil, false, nil
+	roster := a.set.roster.Load()
+	var tokenErr error
+	if len(roster.tokens) > 0 {
+		var response *authenticator.Response
+		var ok bool
+		if response, ok, tokenErr = a.tokens.AuthenticateRequest(r); ok {
+			return response, true, nil
+		}
+		if errors.Is(tokenErr, errNobodyAsked) {
+			tokenErr = nil
+		}
 	}
-	response, ok, tokenErr := a.tokens.AuthenticateRequest(r)
-	if ok {
-		return response, true, nil
-	}
-	if errors.Is(tokenErr, errNobodyAsked) {
-		tokenErr = nil
-	}
-	if r.URL == nil {
+	candidates := roster.identifying(r.Header)
+	if r.URL == nil || len(candidates) == 0 {
 		return nil, false, tokenErr
 	}
-	ctx := r.Context()
-	response, ok, err := a.each(ctx, func(m *manifest) bool { return m.Authentication.Requests.wants(r) },
+	response, ok, err := a.each(r.Context(), candidates, func(m *manifest) bool { return m.Authentication.Requests.wants(r) },
 		func(m *manifest) identityReview { return newRequestReview(r, m.Authentication.Requests) })
 	if ok {
 		return response, true, nil
@@ -84,41 +86,30 @@ func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Re
 
 // Credentials implements Authenticator.
 func (a *authentication) Credentials(header http.Header) string {
-	bit := roleBit(sandbox.Authenticate)
-	for _, p := range a.set.plugins() {
-		st := p.state.Load()
-		requests := st.manifest.Authentication.Requests
-		if requests == nil || !st.roles.has(bit) || !a.selection.has(p.name) {
-			continue
-		}
-		for _, name := range requests.Headers {
-			if values := header[name]; len(values) > 0 {
-				return values[0]
-			}
-		}
-	}
-	return ""
+	return a.set.roster.Load().shown(header)
 }
 
 func both(errs ...error) error { return utilerrors.NewAggregate(errs) }
 
 // authenticateToken asks about a bearer token.
 func (a *authentication) authenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-	return a.each(ctx, func(m *manifest) bool { return *m.Authentication.Tokens },
+	return a.each(ctx, a.set.roster.Load().tokens, func(m *manifest) bool { return *m.Authentication.Tokens },
 		func(*manifest) identityReview { return newTokenReview(ctx, token) })
 }
 
-// each asks the selected plugins that want to be, until one lets the request in. Without any the error is errNobodyAsked.
+// each asks those of the candidates that are selected and want to be asked, until one lets the request in. Without any the error is
+// errNobodyAsked.
 func (a *authentication) each(
-	ctx context.Context, wants func(*manifest) bool, review func(*manifest) identityReview,
+	ctx context.Context, candidates []*plugin, wants func(*manifest) bool, review func(*manifest) identityReview,
 ) (*authenticator.Response, bool, error) {
 	var errs []error
 	asked := false
-	for _, p := range a.set.plugins() {
+	matches := func(m *manifest) (bool, error) { return wants(m), nil }
+	for _, p := range candidates {
 		if !a.selection.has(p.name) {
 			continue
 		}
-		c, err := a.set.concerned(ctx, p, sandbox.Authenticate, func(m *manifest) (bool, error) { return wants(m), nil })
+		c, err := a.set.concerned(ctx, p, sandbox.Authenticate, matches)
 		if c == nil && err == nil {
 			continue
 		}

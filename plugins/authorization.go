@@ -38,15 +38,20 @@ func (a *Authorization) Authorize(ctx context.Context, attributes authorizer.Att
 	if a.set.ownRequest(ctx) {
 		return authorizer.DecisionNoOpinion, "", nil
 	}
+	candidates := a.set.roster.Load().authorize
+	if len(candidates) == 0 {
+		return authorizer.DecisionNoOpinion, "", nil
+	}
+	asked := questionOf(attributes)
+	matches := func(m *manifest) (bool, error) { return matchesAnyRule(m.Authorization.Rules, &asked), nil }
 	var review *accessReview // made for the first plugin that is asked
 	var reasons []string
-	for _, p := range a.set.plugins() {
-		if !a.selection.has(p.name) {
+	for i := range candidates {
+		judge := &candidates[i]
+		if !matchesAnyRule(judge.rules, &asked) || !a.selection.has(judge.name) {
 			continue
 		}
-		c, err := a.set.concerned(ctx, p, sandbox.Authorize, func(m *manifest) (bool, error) {
-			return m.Authorization.matches(attributes), nil
-		})
+		c, err := a.set.concerned(ctx, judge.plugin, sandbox.Authorize, matches)
 		if err != nil {
 			return authorizer.DecisionDeny, err.Error(), nil
 		}
@@ -84,9 +89,8 @@ func (a *Authorization) EvaluateConditions(
 func (a *Authorization) RulesFor(context.Context, user.Info, string) (
 	[]authorizer.ResourceRuleInfo, []authorizer.NonResourceRuleInfo, bool, error,
 ) {
-	bit := roleBit(sandbox.Authorize)
-	for _, p := range a.set.plugins() {
-		if a.selection.has(p.name) && p.state.Load().roles.has(bit) {
+	for _, p := range a.set.roster.Load().authorize {
+		if a.selection.has(p.name) {
 			return nil, nil, true, fmt.Errorf("authorization plugin %q does not support user rule resolution", p.name)
 		}
 	}

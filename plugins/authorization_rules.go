@@ -3,7 +3,6 @@ package plugins
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -95,32 +94,66 @@ func (r *authorizationRule) forResources() bool {
 	return r.APIGroups != nil || r.Resources != nil || r.Namespaces != nil || r.Names != nil
 }
 
-// matches reports whether the plugin is to be asked about what a says.
-func (a *authorizationConfig) matches(attributes authorizer.Attributes) bool {
-	for i := range a.Rules {
-		if a.Rules[i].matches(attributes) {
+// question is what rules look at of a request, taken out of it once for all of them.
+type question struct {
+	user                                                   string
+	groups                                                 []string
+	verb, apiGroup, resource, subresource, namespace, name string
+	path                                                   string
+	forResource                                            bool
+}
+
+func questionOf(a authorizer.Attributes) question {
+	q := question{verb: a.GetVerb(), forResource: a.IsResourceRequest()}
+	if u := a.GetUser(); u != nil {
+		q.user, q.groups = u.GetName(), u.GetGroups()
+	}
+	if !q.forResource {
+		q.path = a.GetPath()
+		return q
+	}
+	q.apiGroup, q.resource, q.subresource = a.GetAPIGroup(), a.GetResource(), a.GetSubresource()
+	q.namespace, q.name = a.GetNamespace(), a.GetName()
+	return q
+}
+
+// matchesAnyRule reports whether a plugin with those rules is to be asked.
+func matchesAnyRule(rules []authorizationRule, q *question) bool {
+	for i := range rules {
+		if rules[i].matches(q) {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *authorizationRule) matches(a authorizer.Attributes) bool {
-	if !among(r.Verbs, a.GetVerb()) {
+func (r *authorizationRule) matches(q *question) bool {
+	if !among(r.Verbs, q.verb) || !among(r.Users, q.user) {
 		return false
 	}
-	if a.IsResourceRequest() {
-		if r.Paths != nil || !among(r.APIGroups, a.GetAPIGroup()) || !among(r.Namespaces, a.GetNamespace()) ||
-			!among(r.Names, a.GetName()) || !r.matchesResource(a.GetResource(), a.GetSubresource()) {
+	if q.forResource {
+		if r.Paths != nil || !r.matchesResource(q) || !among(r.APIGroups, q.apiGroup) || !among(r.Namespaces, q.namespace) || !among(r.Names, q.name) {
 			return false
 		}
-	} else if r.forResources() || !among(r.Paths, a.GetPath()) {
+	} else if r.forResources() || !among(r.Paths, q.path) {
 		return false
 	}
-	return r.matchesUser(a)
+	return r.matchesGroups(q.groups)
 }
 
-func (r *authorizationRule) matchesResource(resource, subresource string) bool {
+func (r *authorizationRule) matchesGroups(groups []string) bool {
+	if r.Groups == nil {
+		return true
+	}
+	for _, group := range groups {
+		if among(r.Groups, group) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *authorizationRule) matchesResource(q *question) bool {
 	if r.Resources == nil {
 		return true
 	}
@@ -129,33 +162,27 @@ func (r *authorizationRule) matchesResource(resource, subresource string) bool {
 			return true
 		}
 		name, sub, hasSub := strings.Cut(wanted, "/")
-		if name != "*" && name != resource {
+		if name != "*" && name != q.resource {
 			continue
 		}
-		if sub == subresource || hasSub && sub == "*" && subresource != "" {
+		if sub == q.subresource || hasSub && sub == "*" && q.subresource != "" {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *authorizationRule) matchesUser(a authorizer.Attributes) bool {
-	if r.Users == nil && r.Groups == nil {
-		return true
-	}
-	u := a.GetUser()
-	if u == nil {
-		return false
-	}
-	if !among(r.Users, u.GetName()) {
-		return false
-	}
-	return r.Groups == nil || slices.ContainsFunc(u.GetGroups(), func(group string) bool { return among(r.Groups, group) })
-}
-
 // among reports whether a pattern matches; no list matches everything.
 func among(patterns []string, value string) bool {
-	return patterns == nil || slices.ContainsFunc(patterns, func(pattern string) bool { return matchesPattern(pattern, value) })
+	if patterns == nil {
+		return true
+	}
+	for _, pattern := range patterns {
+		if matchesPattern(pattern, value) {
+			return true
+		}
+	}
+	return false
 }
 
 func matchesPattern(pattern, value string) bool {

@@ -220,7 +220,7 @@ func (s *Set) rescan(f *folder) {
 			s.startLoad(p)
 		}
 	}
-	s.members.Store(&next)
+	s.reshuffle(next)
 	for _, p := range current {
 		s.options.Logger.Info("plugin removed", "plugin", p.name)
 		if retired := p.remove(); retired != nil {

@@ -135,7 +135,9 @@ func (s *Set) refuse(p *plugin, old *state, src source, err error) {
 
 // publish shows a state to requests and lets what it replaces finish.
 func (s *Set) publish(p *plugin, next *state) {
-	if retired := p.publish(next); retired != nil {
+	retired := p.publish(next)
+	s.reshuffle(nil)
+	if retired != nil {
 		s.retire(retired)
 	}
 	s.announce()

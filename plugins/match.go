@@ -55,10 +55,7 @@ func (r *request) matchEquivalent(all []admissionregistrationv1.RuleWithOperatio
 	if mapper == nil {
 		return target{}, false, nil
 	}
-	if !r.looked {
-		r.equivalents, r.looked = mapper.EquivalentResourcesFor(r.GetResource(), r.GetSubresource()), true
-	}
-	for _, other := range r.equivalents {
+	for _, other := range r.equivalentResources() {
 		if other == r.GetResource() || !matchesAny(all, as{r.Attributes, other}) {
 			continue
 		}
@@ -69,6 +66,18 @@ func (r *request) matchEquivalent(all []admissionregistrationv1.RuleWithOperatio
 		return target{kind: kind, resource: other}, true, nil
 	}
 	return target{}, false, nil
+}
+
+// equivalentResources are those that address the same objects, the request's own among them.
+func (r *request) equivalentResources() []schema.GroupVersionResource {
+	if r.looked {
+		return r.equivalents
+	}
+	r.looked = true
+	if mapper := r.objects.GetEquivalentResourceMapper(); mapper != nil {
+		r.equivalents = mapper.EquivalentResourcesFor(r.GetResource(), r.GetSubresource())
+	}
+	return r.equivalents
 }
 
 func matchesAny(all []admissionregistrationv1.RuleWithOperations, attributes admission.Attributes) bool {

@@ -46,8 +46,10 @@ type Set struct {
 	ctx     context.Context // ends when the set is closed
 	cancel  context.CancelFunc
 
-	// members are the plugins in the order in which they are asked. Only the goroutine that follows the folder replaces it.
-	members atomic.Pointer[[]*plugin]
+	// roster is the plugins in the order in which they are asked. Only the goroutine that follows the folder adds and removes
+	// any.
+	roster    atomic.Pointer[roster]
+	shuffling sync.Mutex // guards that no roster replaces one made of newer states
 	// metrics counts for all of them.
 	metrics *metrics
 	// compiling holds a token for each load at work, so that many files do not take all memory at once.
@@ -91,7 +93,7 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 		changed:   make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.members.Store(&[]*plugin{})
+	s.roster.Store(newRoster(nil))
 	f, err := openFolder(options.Dir)
 	if err != nil {
 		options.Logger.Warn("the system does not tell of changes in the plugin folder, reading it twice a second", "cause", err)
@@ -216,4 +218,4 @@ func (s *Set) ownRequest(ctx context.Context) bool {
 	return s.options.Exempt != nil && s.options.Exempt(ctx)
 }
 
-func (s *Set) plugins() []*plugin { return *s.members.Load() }
+func (s *Set) plugins() []*plugin { return s.roster.Load().all }

@@ -1,0 +1,149 @@
+package plugins
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+
+	"gatehouse/plugins/sandbox"
+)
+
+// roster says which plugins there are and which of them a request could concern, so that a request pays nothing for those that
+// it cannot. There is another one whenever a plugin or its state has changed; this one does not, save for what it has found
+// out.
+type roster struct {
+	// all, and those asked in each role, are in the order in which they are asked.
+	all        []*plugin
+	authorize  []judge
+	admit      []*plugin
+	tokens     []*plugin // asked about bearer tokens
+	requests   []*plugin // asked about the rest of requests
+	headers    []string  // what these look at, by canonical name
+	everything bool      // whether one of these looks at requests without any of the headers
+
+	// writes are the plugins that kinds of writes concern, as far as that has been found out: *concerned by kindOfWrite. Clients
+	// could make up resources to fill it, so it is bounded.
+	writes    sync.Map
+	remaining atomic.Int64
+}
+
+// maxKindsOfWrites is far more than there are resources and operations on them.
+const maxKindsOfWrites = 10_000
+
+// judge is an authorizer and what it is asked about, side by side because they are looked at with each request.
+type judge struct {
+	*plugin
+	rules []authorizationRule
+}
+
+// kindOfWrite is all that a plugin's rules look at.
+type kindOfWrite struct {
+	phase       phase
+	operation   admission.Operation
+	resource    schema.GroupVersionResource
+	subresource string
+	namespaced  bool
+}
+
+// concerned are the plugins whose rules match a kind of write, as long as its resource has these equivalents.
+type concerned struct {
+	equivalents []schema.GroupVersionResource
+	plugins     []*plugin
+}
+
+func newRoster(all []*plugin) *roster {
+	r := &roster{all: all}
+	r.remaining.Store(maxKindsOfWrites)
+	for _, p := range all {
+		st := p.state.Load()
+		if st.roles.has(roleBit(sandbox.Authorize)) {
+			r.authorize = append(r.authorize, judge{p, st.manifest.Authorization.Rules})
+		}
+		if st.roles.has(roleBit(sandbox.Admit)) {
+			r.admit = append(r.admit, p)
+		}
+		if st.roles.has(roleBit(sandbox.Authenticate)) {
+			r.addAuthenticator(p, st.manifest.Authentication)
+		}
+	}
+	return r
+}
+
+func (r *roster) addAuthenticator(p *plugin, config *authenticationConfig) {
+	if *config.Tokens {
+		r.tokens = append(r.tokens, p)
+	}
+	if config.Requests == nil {
+		return
+	}
+	r.requests = append(r.requests, p)
+	r.everything = r.everything || len(config.Requests.Headers) == 0 || config.Requests.ClientCertificates
+	for _, name := range config.Requests.Headers {
+		if !slices.Contains(r.headers, name) {
+			r.headers = append(r.headers, name)
+		}
+	}
+}
+
+// shown is the first value of a header that an authenticator looks at; empty if there is none.
+func (r *roster) shown(header http.Header) string {
+	for _, name := range r.headers {
+		if values := header[name]; len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
+}
+
+// identifying are the plugins that may have to be asked who sent a request, other than by its token.
+func (r *roster) identifying(header http.Header) []*plugin {
+	if r.everything {
+		return r.requests
+	}
+	for _, name := range r.headers {
+		if len(header[name]) > 0 {
+			return r.requests
+		}
+	}
+	return nil
+}
+
+// admitting are the plugins whose rules match a write.
+func (r *roster) admitting(w *request) ([]*plugin, error) {
+	if len(r.admit) == 0 {
+		return nil, nil
+	}
+	kind := kindOfWrite{w.phase, w.GetOperation(), w.GetResource(), w.GetSubresource(), w.GetNamespace() != ""}
+	equivalents := w.equivalentResources()
+	if known, ok := r.writes.Load(kind); ok && slices.Equal(known.(*concerned).equivalents, equivalents) {
+		return known.(*concerned).plugins, nil
+	}
+	found := &concerned{equivalents: equivalents}
+	for _, p := range r.admit {
+		_, concerns, err := w.match(p.state.Load().manifest)
+		if err != nil {
+			return nil, err
+		}
+		if concerns {
+			found.plugins = append(found.plugins, p)
+		}
+	}
+	if r.remaining.Add(-1) >= 0 {
+		r.writes.Store(kind, found)
+	}
+	return found.plugins, nil
+}
+
+// reshuffle makes the roster anew, of other plugins if there are any. It must be called after each change of a plugin's state.
+func (s *Set) reshuffle(all []*plugin) {
+	s.shuffling.Lock()
+	defer s.shuffling.Unlock()
+	if all == nil {
+		all = s.plugins()
+	}
+	s.roster.Store(newRoster(all))
+}
