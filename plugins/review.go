@@ -1,7 +1,6 @@
 package plugins
 
 import (
-	"encoding/json"
 	"fmt"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -65,7 +64,7 @@ func (r *review) encoded() ([]byte, error) {
 	if r.payload != nil {
 		return r.payload, nil
 	}
-	payload, err := json.Marshal(r.current())
+	payload, err := encodeReview(r.current())
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("encode the AdmissionReview: %w", err))
 	}
