@@ -85,7 +85,7 @@ func checkHeaders(header http.Header) error {
 func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error) {
 	var errs []error
 	guessed := false
-	credentials := c.guessable(r.Header) // members remove what they have let somebody in by
+	credentials, several := c.guessable(r.Header) // members remove what they have let somebody in by
 	for i := range c.steps {
 		s := &c.steps[i]
 		response, ok, err := s.AuthenticateRequest(r)
@@ -96,7 +96,11 @@ func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error)
 				response, member = v.response, v.member
 			}
 			c.accepted(r, member)
-			if s.guessable && c.limiter != nil && credentials != "" {
+			switch {
+			case c.limiter == nil:
+			case guessed && several: // which of them was wrong is not known, but one was
+				c.charge(r, credentials)
+			case s.guessable && credentials != "":
 				c.familiar.Good(credentials)
 			}
 			return response, true, nil
@@ -110,12 +114,17 @@ func (c *Chain) identify(r *http.Request) (*authenticator.Response, bool, error)
 	}
 	err := utilerrors.NewAggregate(errs)
 	if guessed && c.limiter != nil && r.Context().Err() == nil {
-		c.familiar.Bad(credentials)
-		if source, ok := throttle.SourceOf(r.RemoteAddr); ok {
-			c.limiter.Failed(source)
-		}
+		c.charge(r, credentials)
 	}
 	return nil, false, err
+}
+
+// charge notes that credentials of a request were wrong.
+func (c *Chain) charge(r *http.Request, credentials string) {
+	c.familiar.Bad(credentials)
+	if source, ok := throttle.SourceOf(r.RemoteAddr); ok {
+		c.limiter.Failed(source)
+	}
 }
 
 func (c *Chain) accepted(r *http.Request, member string) {
@@ -128,7 +137,7 @@ func (c *Chain) accepted(r *http.Request, member string) {
 // or with a certificate that lets in anyway. done, unless it is nil, is to be called when they have been looked at; it can be
 // called twice.
 func (c *Chain) Begin(r *http.Request) (wait time.Duration, done func()) {
-	credentials := c.guessable(r.Header)
+	credentials, _ := c.guessable(r.Header)
 	if c.limiter == nil || credentials == "" || c.familiar.Knows(credentials) {
 		return 0, nil
 	}
@@ -147,22 +156,30 @@ func (c *Chain) Begin(r *http.Request) (wait time.Duration, done func()) {
 	return wait, nil
 }
 
-// guessable are the credentials of a request that can be guessed, as they stand there; empty if there are none.
-func (c *Chain) guessable(header http.Header) string {
+// guessable are the credentials of a request that can be guessed, as they stand there; empty if there are none. Several are known
+// together or not at all: whoever has one that is good must not try others beside it for nothing.
+func (c *Chain) guessable(header http.Header) (credentials string, several bool) {
+	add := func(found string) {
+		switch {
+		case found == "":
+		case credentials == "":
+			credentials = found
+		default:
+			credentials, several = credentials+"\n"+found, true
+		}
+	}
 	if values := header[authorizationHeader]; len(values) > 0 {
-		return values[0]
+		add(values[0])
 	}
 	for _, value := range header[protocolHeader] {
 		if strings.Contains(value, tokenProtocol) {
-			return value
+			add(value)
 		}
 	}
-	for _, credentials := range c.credentials {
-		if found := credentials(header); found != "" {
-			return found
-		}
+	for _, of := range c.credentials {
+		add(of(header))
 	}
-	return ""
+	return credentials, several
 }
 
 // certified tells whether a certificate lets the request in before anything that can be guessed is looked at.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -234,6 +235,53 @@ func TestCredentialsThatWereGoodNeedNotWaitForThoseWhoGuess(t *testing.T) {
 	}
 	if waits(chain, request("Authorization", "Bearer a")) == 0 {
 		t.Error("a token that was found bad need not wait")
+	}
+}
+
+// Whoever can come in as himself must not guess another's credentials beside his own.
+func TestWhoGuessesBesideGoodCredentialsHasToWait(t *testing.T) {
+	keys := Member{
+		Name: "keys", guessable: true, credentials: func(header http.Header) string { return header.Get("X-Key") },
+		request: requestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+			if r.Header.Get("X-Key") == "" {
+				return nil, false, nil
+			}
+			return nil, false, errors.New("wrong key")
+		}),
+	}
+	other := tokenMember("other", "b", nil)
+	for name, header := range map[string]string{"a key": "X-Key", "a token of a browser": "Sec-Websocket-Protocol"} {
+		t.Run(name, func(t *testing.T) {
+			chain := New(Config{Members: []Member{keys, other.member(), requestMember("between", "X-In"), tokenMember("t", "a", nil).member()},
+				Limiter: throttle.New(clocktesting.NewFakePassiveClock(time.Now()))})
+			guess := func(i int) *http.Request {
+				guessed := fmt.Sprint("guess", i)
+				r := request("Authorization", "Bearer a", header, guessed)
+				if header != "X-Key" {
+					r.Header.Set("Upgrade", "websocket")
+					r.Header.Set("Connection", "upgrade")
+					r.Header.Set(header, tokenProtocol+base64.RawURLEncoding.EncodeToString([]byte(guessed))+",other")
+				}
+				return r
+			}
+			if _, ok, err := chain.AuthenticateRequest(request("Authorization", "Bearer a")); !ok {
+				t.Fatal("a good token lets nobody in:", err)
+			}
+			for i := range throttle.Failures {
+				if wait := waits(chain, guess(i)); wait != 0 {
+					t.Fatalf("has to wait %s already at guess %d", wait, i)
+				}
+				if _, ok, err := chain.AuthenticateRequest(guess(i)); !ok {
+					t.Fatal("the good token lets nobody in:", err)
+				}
+			}
+			if waits(chain, guess(throttle.Failures)) == 0 {
+				t.Error("guesses beside a good token need not wait")
+			}
+			if wait := waits(chain, request("Authorization", "Bearer a")); wait != 0 {
+				t.Errorf("the good token alone has to wait %s", wait)
+			}
+		})
 	}
 }
 
