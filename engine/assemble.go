@@ -195,10 +195,11 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 		}
 	}
 	s.parts.plugins, err = plugins.Open(ctx, plugins.Options{
-		Dir:      dir,
-		CacheDir: filepath.Join(s.config.DataDir, compiledDir),
-		Limits:   sandbox.Limits{Memory: s.config.Plugins.MemoryLimit, Deadline: s.config.Plugins.Deadline},
-		Logger:   s.logger.With("part", "plugins"),
+		Dir:        dir,
+		CacheDir:   filepath.Join(s.config.DataDir, compiledDir),
+		Limits:     sandbox.Limits{Memory: s.config.Plugins.MemoryLimit, Deadline: s.config.Plugins.Deadline},
+		Logger:     s.logger.With("part", "plugins"),
+		PublicKeys: s.config.Plugins.PublicKeys,
 		// A server that a broken plugin keeps from making its own namespaces and roles could not even be asked what is wrong.
 		Exempt: loopback.Passed,
 	})

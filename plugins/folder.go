@@ -144,7 +144,7 @@ func pluginName(file string) (string, bool) {
 	if strings.HasPrefix(file, ".") {
 		return "", false
 	}
-	for _, suffix := range []string{moduleSuffix, manifestSuffix, ".yml"} {
+	for _, suffix := range []string{moduleSuffix, manifestSuffix, signatureSuffix, ".yml"} {
 		if name, ok := strings.CutSuffix(file, suffix); ok {
 			return name, true
 		}

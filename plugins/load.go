@@ -85,6 +85,9 @@ func (s *Set) loadOnce(p *plugin) {
 	old := p.state.Load()
 	began := time.Now()
 	src, err := readSource(s.options.Dir, p.name)
+	if err == nil {
+		err = src.manifest.verify(s.options.Dir, p.name, src.wasm, s.options.PublicKeys)
+	}
 	if err == nil && old.module != nil && src.revision == old.revision {
 		if old.fault != nil { // a broken version has been taken back
 			s.publish(p, old.with(nil))

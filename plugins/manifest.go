@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"gatehouse/plugins/sandbox"
+	"gatehouse/plugins/signature"
 )
 
 // phase is one of the two times a write is looked at.
@@ -53,6 +54,11 @@ type manifest struct {
 	Limits limitsConfig `json:"limits,omitempty"`
 	// FailurePolicy is Fail or Ignore; Fail when left out.
 	FailurePolicy failurePolicy `json:"failurePolicy,omitempty"`
+	// SHA256 is the hash that the module must have, in hexadecimal digits; any when left out.
+	SHA256 string `json:"sha256,omitempty"`
+	// PublicKey is that of the key which must have signed the module; publicKey is the same, once it has been read.
+	PublicKey string `json:"publicKey,omitempty"`
+	publicKey *signature.PublicKey
 }
 
 // admissionConfig is a webhook's matching, as in ValidatingWebhookConfiguration.
@@ -157,6 +163,9 @@ func (m *manifest) check() error {
 		return fmt.Errorf("authorization.%w", err)
 	}
 	if err := m.checkAdmission(); err != nil {
+		return err
+	}
+	if err := m.checkTrust(); err != nil {
 		return err
 	}
 	return m.checkRest()

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"gatehouse/plugins/sandbox"
+	"gatehouse/plugins/signature"
 )
 
 // Options say where plugins are and how they are run.
@@ -30,6 +31,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Limits are those of plugins that do not set their own; zero fields are sandbox.DefaultLimits'.
 	Limits sandbox.Limits
+	// PublicKeys are those of whom one must have signed every module; without any, modules need no signature.
+	PublicKeys []signature.PublicKey
 	// LoadWait is how long a request waits for a plugin whose first load is under way; 0 is ten seconds.
 	LoadWait time.Duration
 	// Exempt, when given, tells the requests no plugin is asked about by their context: the server's own, without which it

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"gatehouse/plugins/signature"
 )
 
 // Config is everything that can be set about a server. Load returns it whole and valid: every field can be used as it is.
@@ -139,6 +141,10 @@ type Plugins struct {
 
 	// Deadline is how long one call of a plugin may take before it is interrupted and its request denied. Default: 1s.
 	Deadline time.Duration
+
+	// PublicKeys are those of whom one must have signed every module, which has its signature in NAME.wasm.minisig. Default:
+	// none, and modules need no signature.
+	PublicKeys []signature.PublicKey
 }
 
 // Shutdown is about how the server ends.

@@ -123,6 +123,8 @@ func keys(c *Config) []key {
 			usage: "memory one instance of a plugin can grow to"},
 		{path: "plugins.deadline", arg: "DURATION", value: durationValue(&c.Plugins.Deadline, time.Millisecond, time.Minute),
 			usage: "how long one call of a plugin may take"},
+		{path: "plugins.publicKeys", arg: "KEY,...", value: publicKeysValue(&c.Plugins.PublicKeys),
+			usage: "minisign public keys, one of which must have signed every plugin's module; unset means that none need be signed"},
 
 		{path: "shutdown.drainTimeout", arg: "DURATION", value: durationValue(&c.Shutdown.DrainTimeout, 0, time.Hour),
 			usage: "how long requests under way may go on after SIGTERM"},

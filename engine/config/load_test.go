@@ -297,6 +297,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"half a request":                            {"requests.maxMutatingInFlight", "1.5", "want a whole number from 1 to 100000"},
 		"plugin memory beyond 32 bits":              {"plugins.memoryLimit", "5Gi", "want a size from 1Mi to 4Gi, such as 3Mi"},
 		"plugin deadline too short":                 {"plugins.deadline", "1us", duration("1ms to 1m")},
+		"plugins' key that is a file's name":        {"plugins.publicKeys", "keys.pub", "want a public key of minisign, the second line of its file"},
 		"drain for ever":                            {"shutdown.drainTimeout", "1000h", duration("0s to 1h")},
 		"level unknown":                             {"log.level", "verbose", "want debug, info, warn or error"},
 		"format unknown":                            {"log.format", "xml", "want auto, text or json"},

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"gatehouse/plugins/signature"
 )
 
 const (
@@ -37,4 +39,15 @@ func PluginMembers(order []string) []string {
 func namesPlugin(member string) bool {
 	name, ok := PluginMember(member)
 	return ok && len(validation.IsDNS1123Subdomain(name)) == 0
+}
+
+// publicKeysValue is a list of public keys, each the one line of it that is not a comment.
+func publicKeysValue(field *[]signature.PublicKey) value {
+	return list(field, "a public key of minisign, the second line of its file", func(text string) (signature.PublicKey, error) {
+		key, err := signature.ParsePublicKey([]byte(text))
+		if err != nil {
+			return signature.PublicKey{}, errUnwanted
+		}
+		return key, nil
+	}, signature.PublicKey.String, nil)
 }

@@ -34,6 +34,9 @@ func ParsePublicKey(text []byte) (PublicKey, error) {
 // ID is the key's name.
 func (k PublicKey) ID() KeyID { return k.id }
 
+// Equal reports whether two keys are the same one.
+func (k PublicKey) Equal(other PublicKey) bool { return k == other }
+
 // String is the key as one line, without a comment.
 func (k PublicKey) String() string {
 	data := append([]byte(algorithm), k.id[:]...)
