@@ -71,7 +71,10 @@ type compiler struct {
 }
 
 func compilers() []compiler {
-	return []compiler{{"go.mod", compileGo}, {"Cargo.toml", compileRust}, {"*.c", compileC}, {"asconfig.json", compileAssemblyScript}}
+	return []compiler{
+		{kubewardenMetadata, compileKubewarden}, {"go.mod", compileGo}, {"Cargo.toml", compileRust}, {"*.c", compileC},
+		{"asconfig.json", compileAssemblyScript}, {"*.rego", compileRego},
+	}
 }
 
 func compileGo(ctx context.Context, root, dir, name string) (string, error) {
