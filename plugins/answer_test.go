@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"gatehouse/plugins/sandbox"
 )
@@ -70,3 +71,26 @@ func TestAPatchOfTooManyOperationsIsRefused(t *testing.T) {
 }
 
 func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func FuzzParseIdentityAndAccess(f *testing.F) {
+	for _, status := range []string{
+		`{"authenticated":true,"user":{"username":"jane","groups":["a"],"extra":{"k":["v"]}},"audiences":["x"]}`,
+		`{"allowed":true,"reason":"r"}`, `{"denied":true,"evaluationError":"e"}`, `{"authenticated":1e400}`, `null`, `[]`, `"Failure"`,
+	} {
+		f.Add([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":` + status + `}`))
+		f.Add([]byte(`{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":` + status + `}`))
+	}
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Status","status":"Failure","message":"m"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var fault *sandbox.Fault
+		if _, err := parseIdentity(data, newTokenReview(t.Context(), "").typeMeta()); err != nil && !errors.As(err, &fault) {
+			t.Errorf("an identity: %v is no fault", err)
+		}
+		var access authorizationv1.SubjectAccessReviewStatus
+		if err := parseAccess(data, &access); err != nil && !errors.As(err, &fault) {
+			t.Errorf("an access: %v is no fault", err)
+		} else if err == nil && access.Allowed && access.Denied {
+			t.Error("both allowed and denied")
+		}
+	})
+}
