@@ -56,6 +56,23 @@ func TestTheCSDKsOwnTestsPass(t *testing.T) {
 	run(t, native(t, "c/*.c", "c/tests/fake.c", "c/tests/unit.c"), nil)
 }
 
+func TestThePluginInTheCSDKsReadmeCompiles(t *testing.T) {
+	readme, err := os.ReadFile("c/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```c\n")
+	code, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the README has no plugin")
+	}
+	compile := exec.Command("cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-Ic", "-xc", "-")
+	compile.Stdin = strings.NewReader(code)
+	if text, err := compile.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 func TestTheRustSDKsOwnTestsPass(t *testing.T) {
 	_, err := harness.Cargo(t.Context(), "sdk/rust", "test")
 	harness.SkipMissing(t, err)

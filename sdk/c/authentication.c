@@ -132,7 +132,10 @@ gh_text gh_run_authentication(gh_authenticate *authenticate)
 	if (gh_failed(&w))
 		return gh_written(&w);
 	token = gh_is(gh_field("/kind").text, "TokenReview");
-	gh_open_review(&w, token ? "authentication.k8s.io/v1" : "gatehouse.dev/v1", token ? "TokenReview" : "RequestReview", "status");
+	if (token)
+		gh_open_review(&w, "authentication.k8s.io/v1", "TokenReview", "status");
+	else
+		gh_open_review(&w, "gatehouse.dev/v1", "RequestReview", "status");
 	gh_write_key(&w, gh_text_of("authenticated"));
 	gh_write_boolean(&w, a.accepted);
 	if (a.accepted) {

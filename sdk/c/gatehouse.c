@@ -78,10 +78,11 @@ gh_value gh_field(const char *pointer, ...)
 
 gh_value gh_call(const char *name, gh_text payload)
 {
-	gh_text n = gh_text_of(name);
 	gh_span span = gh_spare();
+	uint64_t packed = gh_host_call(name, (uint32_t)gh_text_of(name).len, payload.data, (uint32_t)payload.len,
+		span.data, (uint32_t)span.size);
 
-	return received(gh_host_call(n.data, (uint32_t)n.len, payload.data, (uint32_t)payload.len, span.data, (uint32_t)span.size), span);
+	return received(packed, span);
 }
 
 void gh_log(gh_level level, const char *format, ...)

@@ -1,8 +1,8 @@
 /*
- * What a gatehouse plugin written in C needs: look-ups in the review at hand, JSON, settings, the server's log, and the roles.
- * A plugin is compiled together with the sources beside this header, as a reactor:
+ * What a gatehouse plugin written in C needs: look-ups in the review at hand, JSON, settings, the server's log, and the
+ * roles. A plugin is compiled together with the sources beside this header, as a reactor:
  *
- *	clang --target=wasm32-wasi -mexec-model=reactor -O2 -Wl,--stack-first -Isdk/c -o name.wasm name.c sdk/c/[a-z]*.c
+ *	clang --target=wasm32-wasi -mexec-model=reactor -O2 -Wl,--stack-first,--strip-debug -Isdk/c -o name.wasm name.c sdk/c/[a-z]*.c
  *
  * and says at its end which roles it plays:
  *
@@ -16,9 +16,10 @@
  *	GH_ADMISSION(require_owner)
  *
  * A plugin runs one call at a time. What functions here return lives until the call is answered, or for good if they were
- * called while the settings were taken: there is nothing to free. They check what they are given: out of memory, or wrong use,
- * ends the plugin with a message (gh_panic), and a request that a plugin fails to judge is denied unless its configuration says
- * otherwise. Static variables stay between calls as long as the instance does: a cache, and nothing to rely on.
+ * called while the settings were taken: there is nothing to free. They check what they are given: out of memory, or wrong
+ * use, ends the plugin with a message (gh_panic), and a request that a plugin fails to judge is denied unless its
+ * configuration says otherwise. Static variables stay between calls as long as the instance does: a cache, and nothing to
+ * rely on.
  */
 #ifndef GATEHOUSE_H
 #define GATEHOUSE_H
@@ -49,8 +50,8 @@ bool gh_equal(gh_text a, gh_text b);
 bool gh_is(gh_text text, const char *string);
 
 /*
- * Formats, here and below, know %s, %.*s, %c, %d, %u, %x and %%, and the numbers also with l, ll and z. A text is given to %.*s
- * with GH_TEXT: gh_format("image %.*s", GH_TEXT(image)).
+ * Formats, here and below, know %s, %.*s, %c, %d, %u, %x and %%, and the numbers also with l, ll and z. A text is given to
+ * %.*s with GH_TEXT: gh_format("image %.*s", GH_TEXT(image)).
  */
 gh_text gh_format(const char *format, ...) GH_FORMAT(1, 2);
 #define GH_TEXT(text) (int)(text).len, (text).data
@@ -75,8 +76,8 @@ typedef enum {
 } gh_kind;
 
 /*
- * A value has a kind and a text: a string's content without quotes and escapes; true, false, null or a number as JSON has it; an
- * array or object as JSON; nothing when there is nothing.
+ * A value has a kind and a text: a string's content without quotes and escapes; true, false, null or a number as JSON has it;
+ * an array or object as JSON; nothing when there is nothing.
  */
 typedef struct {
 	gh_kind kind;
@@ -90,8 +91,9 @@ bool gh_is_true(gh_value value); /* is it the boolean true? */
 bool gh_integer(gh_value value, int64_t *number);
 
 /*
- * gh_field looks up a JSON pointer (RFC 6901) in the review at hand. The server answers from the object it has already decoded,
- * which is far cheaper than parsing the review here. What %s and %.*s put in is one element of the path and is escaped as such:
+ * gh_field looks up a JSON pointer (RFC 6901) in the review at hand. The server answers from the object it has already
+ * decoded, which is far cheaper than parsing the review here. What %s and %.*s put in is one element of the path and is
+ * escaped as such:
  *
  *	gh_field("/request/object/metadata/labels/%s", "app.kubernetes.io/name")
  *
@@ -126,8 +128,8 @@ gh_value gh_parse(gh_text json);
 /* ---- writing JSON ---- */
 
 /*
- * A writer makes JSON; it begins as {0}. Commas and colons come by themselves; brackets that do not match are a panic. Strings
- * may hold anything: what is no UTF-8 becomes U+FFFD.
+ * A writer makes JSON; it begins as {0}. Commas and colons come by themselves; brackets that do not match are a panic.
+ * Strings may hold anything: what is no UTF-8 becomes U+FFFD.
  */
 typedef struct {
 	char *data;
@@ -175,8 +177,8 @@ typedef gh_text gh_take_settings(gh_value settings);
 /* ---- roles ---- */
 
 /*
- * The functions of all roles look up what they are asked; texts are empty where there is nothing. A role's function that cannot
- * decide says why by gh_fail: that is a failure, and no verdict, whatever else it has said. The first reason counts.
+ * The functions of all roles look up what they are asked; texts are empty where there is nothing. A role's function that
+ * cannot decide says why by gh_fail: that is a failure, and no verdict, whatever else it has said. The first reason counts.
  */
 void gh_fail(const char *format, ...) GH_FORMAT(1, 2);
 
@@ -255,7 +257,8 @@ void gh_authentication_for(gh_authentication *a, gh_text audience); /* who the c
 /* gh_authentication_refuse says that these are credentials of the plugin's kind, and wrong. */
 void gh_authentication_refuse(gh_authentication *a, const char *format, ...) GH_FORMAT(2, 3);
 
-#define GH_AUTHENTICATION(authenticate) GH_EXPORT("authenticate", gh_export_authenticate, gh_run_authentication(authenticate))
+#define GH_AUTHENTICATION(authenticate) \
+	GH_EXPORT("authenticate", gh_export_authenticate, gh_run_authentication(authenticate))
 
 /*
  * ---- authorization: GH_AUTHORIZATION's function is asked whether a user may do something ----

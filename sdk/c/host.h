@@ -1,6 +1,6 @@
 /*
- * The functions of the host (SPEC.md, section 5), and what the SDK's own sources share. On anything but WebAssembly there is no
- * host: tests have functions of these names.
+ * The functions of the host (SPEC.md, section 5), and what the SDK's own sources share. On anything but WebAssembly there is
+ * no host: tests have functions of these names.
  */
 #ifndef GATEHOUSE_HOST_H
 #define GATEHOUSE_HOST_H

@@ -88,7 +88,7 @@ func compileGo(ctx context.Context, root, dir, name string) (string, error) {
 
 // cFlags are what the SDK's header says, and all warnings that help, each of which is an error.
 func cFlags() []string {
-	return strings.Fields("--target=wasm32-wasi -mexec-model=reactor -std=c11 -O2 -s -Wl,--stack-first " +
+	return strings.Fields("--target=wasm32-wasi -mexec-model=reactor -std=c11 -O2 -Wl,--stack-first,--strip-debug " +
 		"-Werror -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes")
 }
 

@@ -1,33 +1,4 @@
-//! What a gatehouse plugin written in Rust needs: look-ups in the review at hand, its settings, the server's log, and the
-//! roles. A plugin is a `cdylib` built with `cargo build --release --target wasm32-unknown-unknown`:
-//!
-//! ```
-//! use gatehouse::admission::{Admission, Request, Response};
-//! use gatehouse::{Plugin, Result, Value};
-//!
-//! struct RequireOwner;
-//!
-//! impl Plugin for RequireOwner {
-//!     fn configure(_settings: Value) -> Result<Self> {
-//!         Ok(RequireOwner)
-//!     }
-//! }
-//!
-//! impl Admission for RequireOwner {
-//!     fn admit(&mut self, request: &Request) -> Result<Response> {
-//!         if request.object("/metadata/labels/owner").exists() {
-//!             return Ok(Response::allow());
-//!         }
-//!         Ok(Response::deny("set the label owner"))
-//!     }
-//! }
-//!
-//! gatehouse::export!(RequireOwner: Admission);
-//! ```
-//!
-//! An instance of a plugin runs one call at a time and is thrown away after a panic. It may keep state, as a cache, but must
-//! not rely on it.
-
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code, missing_docs)]
 
 pub mod admission;
