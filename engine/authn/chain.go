@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -36,8 +37,7 @@ const (
 )
 
 var (
-	errTwoAuthorizations = errors.New("the request has several Authorization headers")
-	errHuge              = fmt.Errorf("the credentials are longer than %d KiB", maxCredentials>>10)
+	errHuge = fmt.Errorf("the credentials are longer than %d KiB", maxCredentials>>10)
 	// errUnavailable is what an error is if a member could not find out who asks, for no fault of who does.
 	errUnavailable = errors.New("authentication is unavailable")
 )
@@ -65,13 +65,15 @@ func (c *Chain) AuthenticateRequest(r *http.Request) (*authenticator.Response, b
 	return nil, false, err
 }
 
-// checkHeaders refuses credentials of which it is not clear which are meant, or that nobody would have.
+// checkHeaders refuses credentials, and users to act as, of which it is not clear which are meant, and what nobody would have:
+// upstream takes the first, something before the server may have looked at the last.
 func checkHeaders(header http.Header) error {
-	values := header[authorizationHeader]
-	if len(values) > 1 {
-		return errTwoAuthorizations
+	for _, name := range [...]string{authorizationHeader, authenticationv1.ImpersonateUserHeader, authenticationv1.ImpersonateUIDHeader} {
+		if len(header[name]) > 1 {
+			return fmt.Errorf("the request has several headers %s", name)
+		}
 	}
-	for _, headers := range [...][]string{values, header[protocolHeader]} {
+	for _, headers := range [...][]string{header[authorizationHeader], header[protocolHeader]} {
 		for _, value := range headers {
 			if len(value) > maxCredentials {
 				return errHuge

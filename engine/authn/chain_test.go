@@ -117,10 +117,12 @@ func TestTheFirstMemberThatKnowsWhoAsksDecides(t *testing.T) {
 func TestWrongCredentialsAreNotTakenForNone(t *testing.T) {
 	chain := New(Config{Members: []Member{tokenMember("t", "a", nil).member()}, Anonymous: apiserver.AnonymousAuthConfig{Enabled: true}})
 	for name, request := range map[string]*http.Request{
-		"an unknown token":   request("Authorization", "Bearer x"),
-		"two headers":        request("Authorization", "Bearer a", "Authorization", "Bearer a"),
-		"a token too long":   request("Authorization", "Bearer "+strings.Repeat("a", maxCredentials)),
-		"a protocol so long": request("Sec-WebSocket-Protocol", strings.Repeat("a", maxCredentials+1)),
+		"an unknown token":    request("Authorization", "Bearer x"),
+		"two headers":         request("Authorization", "Bearer a", "Authorization", "Bearer a"),
+		"two users to act as": request("Authorization", "Bearer a", "Impersonate-User", "ann", "Impersonate-User", "root"),
+		"two of their UIDs":   request("Authorization", "Bearer a", "Impersonate-User", "ann", "Impersonate-UID", "1", "Impersonate-UID", "2"),
+		"a token too long":    request("Authorization", "Bearer "+strings.Repeat("a", maxCredentials)),
+		"a protocol so long":  request("Sec-WebSocket-Protocol", strings.Repeat("a", maxCredentials+1)),
 	} {
 		if response, ok, err := chain.AuthenticateRequest(request); ok || err == nil {
 			t.Errorf("%s: %v, %t, %v, want an error", name, response, ok, err)

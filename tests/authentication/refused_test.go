@@ -104,6 +104,8 @@ func TestWrongCredentialsAreRefusedAndLoggedOnce(t *testing.T) {
 		{name: "two headers, of which each is good", who: credentials{header: http.Header{"Authorization": {"Bearer " + good, "Bearer " + good}}}},
 		{name: "a certificate, and two headers", who: credentials{certificate: own.client(t, named("jane")),
 			header: http.Header{"Authorization": {"Bearer " + good, "Bearer wrong-secret"}}}},
+		{name: "a certificate, and two users to act as", who: certified(own.client(t, named("jane", "system:masters")),
+			"Impersonate-User", "ann", "Impersonate-User", "root")},
 		{name: "a certificate of another authority", who: certified(u.stranger.client(t, named("jane", "system:masters")))},
 		{name: "a certificate of itself", who: certified(authority{}.client(t, named("jane", "system:masters")))},
 		{name: "a certificate that has expired", who: certified(own.client(t, late))},
