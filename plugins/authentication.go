@@ -33,7 +33,7 @@ var errNobodyAsked = errors.New("no plugin is asked about the token")
 // Authenticator is the member of the chain of authenticators that asks plugins. It is safe for concurrent use.
 type Authenticator interface {
 	authenticator.Request
-	// Credentials is the value of a header that an authenticator has asked to be shown, empty if the request has none.
+	// Credentials is what the request has of the headers that authenticators have asked to be shown; empty if it has none.
 	Credentials(http.Header) string
 }
 
@@ -73,9 +73,14 @@ func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Re
 	if r.URL == nil || len(candidates) == 0 {
 		return nil, false, tokenErr
 	}
+	var last *requestReview
 	response, ok, err := a.each(r.Context(), candidates, func(m *manifest) bool { return m.Authentication.Requests.wants(r) },
-		func(m *manifest) identityReview { return newRequestReview(r, m.Authentication.Requests) })
+		func(m *manifest) identityReview {
+			last = newRequestReview(r, m.Authentication.Requests)
+			return last
+		})
 	if ok {
+		last.takeFrom(r.Header)
 		return response, true, nil
 	}
 	if errors.Is(err, errNobodyAsked) {

@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -223,6 +225,49 @@ func TestAnAuthenticatorSeesWhatItsConfigurationNames(t *testing.T) {
 				t.Errorf("what it sees (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhatLetARequestInIsTakenOutOfIt(t *testing.T) {
+	const config = "roles: [authenticate]\nauthentication: {requests: {headers: [X-User, X-Pin, User-Agent, Cookie]}}"
+	for status, left := range map[string][]string{
+		`{"authenticated":true,"user":{"username":"jane"}}`: {"User-Agent", "X-Other"},
+		`{}`: {"Cookie", "User-Agent", "X-Other", "X-Pin", "X-User"},
+	} {
+		h := open(t, says(t, "judge", reviewed(status), config))
+		r := request("X-User", "jane")
+		for _, name := range []string{"X-Pin", "User-Agent", "Cookie", "X-Other"} {
+			r.Header.Set(name, "1234")
+		}
+		h.identify(r)
+		if diff := cmp.Diff(left, slices.Sorted(maps.Keys(r.Header))); diff != "" {
+			t.Errorf("%s: the request's headers (-want +got):\n%s", status, diff)
+		}
+	}
+}
+
+func TestCredentialsAreAllHeadersThatAuthenticatorsLookAt(t *testing.T) {
+	h := open(t, merge(says(t, "a", reviewed(`{}`), "authentication: {requests: {headers: [X-User, X-Pin]}}"), says(t, "b", reviewed(`{}`), byHeader)))
+	credentials := func(values ...string) string {
+		r := plainRequest()
+		for i := 0; i < len(values); i += 2 {
+			r.Header.Add(values[i], values[i+1])
+		}
+		return h.Authentication(plugins.Selection{}, nil).Credentials(r.Header)
+	}
+	if got := credentials(); got != "" {
+		t.Errorf("a request without any has %q", got)
+	}
+	seen := map[string]bool{}
+	for _, values := range [][]string{
+		{"X-User", "jane"}, {"X-User", "jane", "X-Pin", "1"}, {"X-User", "jane", "X-Pin", "2"}, {"X-Pin", "2"}, {"X-Api-Key", "2"},
+		{"X-Pin", "1", "X-Pin", "2"}, {"X-Pin", "12"},
+	} {
+		got := credentials(values...)
+		if got == "" || seen[got] {
+			t.Errorf("%v are %q, as others are", values, got)
+		}
+		seen[got] = true
 	}
 }
 

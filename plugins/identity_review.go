@@ -3,6 +3,7 @@ package plugins
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,6 +81,27 @@ func newRequestReview(r *http.Request, shown *requestsConfig) *requestReview {
 		}
 	}
 	return review
+}
+
+// takeFrom removes what a request was let in by from its headers, so that nobody whom it is passed on to can use it; upstream does
+// the same with Authorization. Headers that say how to answer rather than who asks stay.
+func (r *requestReview) takeFrom(header http.Header) {
+	for name := range r.Spec.Headers {
+		if !neededToAnswer(name) {
+			header.Del(name)
+		}
+	}
+}
+
+// neededToAnswer reports whether the server itself goes by a header, or those that a request is passed on to have to.
+func neededToAnswer(name string) bool {
+	for _, beginning := range []string{"Accept", "Content-", "User-Agent", "Connection", "Upgrade", "Impersonate-", "Sec-Websocket-", "X-Stream-",
+		"X-Forwarded-", "Forwarded", "Origin", "Traceparent", "Tracestate"} {
+		if strings.HasPrefix(name, beginning) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *requestReview) typeMeta() metav1.TypeMeta { return r.TypeMeta }

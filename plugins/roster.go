@@ -3,6 +3,7 @@ package plugins
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -89,14 +90,19 @@ func (r *roster) addAuthenticator(p *plugin, config *authenticationConfig) {
 	}
 }
 
-// shown is the first value of a header that an authenticator looks at; empty if there is none.
+// shown is all that there is of the headers that authenticators look at, as one text; empty if there is none. A user's name in
+// one and a password in another are one guess.
 func (r *roster) shown(header http.Header) string {
+	var all strings.Builder
 	for _, name := range r.headers {
-		if values := header[name]; len(values) > 0 {
-			return values[0]
+		for _, value := range header[name] {
+			all.WriteString(name)
+			all.WriteByte(0) // is in no header
+			all.WriteString(value)
+			all.WriteByte(0)
 		}
 	}
-	return ""
+	return all.String()
 }
 
 // identifying are the plugins that may have to be asked who sent a request, other than by its token.
