@@ -35,6 +35,7 @@ import (
 	"gatehouse/engine/storage"
 	"gatehouse/engine/storage/sqlite"
 	"gatehouse/plugins"
+	"gatehouse/plugins/capability"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -70,6 +71,7 @@ type parts struct {
 	authorizer    *authz.Chain
 	catalog       *catalog.Catalog
 	plugins       *plugins.Set
+	reach         *reach
 	admission     admission.Interface
 	api           *api.API
 	openapi       *openapi.Service
@@ -90,6 +92,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
 		{"let the informers read", s.serveInformers},
+		{"let the plugins ask", s.servePlugins},
 	} {
 		if err := step.build(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
@@ -194,6 +197,7 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 			return fmt.Errorf("make the plugin folder: %w", err)
 		}
 	}
+	s.parts.reach = newReach(s.parts.loopback)
 	s.parts.plugins, err = plugins.Open(ctx, plugins.Options{
 		Dir:        dir,
 		CacheDir:   filepath.Join(s.config.DataDir, compiledDir),
@@ -201,7 +205,8 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 		Logger:     s.logger.With("part", "plugins"),
 		PublicKeys: s.config.Plugins.PublicKeys,
 		// A server that a broken plugin keeps from making its own namespaces and roles could not even be asked what is wrong.
-		Exempt: loopback.Passed,
+		Exempt:       loopback.Passed,
+		Capabilities: capability.Host{Objects: s.parts.reach, Access: s.parts.reach},
 	})
 	return err
 }
@@ -236,6 +241,11 @@ func (s *Server) buildAPI(context.Context) (err error) {
 
 func (s *Server) serveInformers(context.Context) error {
 	s.parts.informers.Serve(s.parts.api.Informed)
+	return nil
+}
+
+func (s *Server) servePlugins(context.Context) error {
+	s.parts.reach.serve(s.parts.api.Informed, s.parts.authorizer)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
+	"gatehouse/plugins/capability"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -48,7 +49,7 @@ func (a *Authorization) Authorize(ctx context.Context, attributes authorizer.Att
 	var reasons []string
 	for i := range candidates {
 		judge := &candidates[i]
-		if !matchesAnyRule(judge.rules, &asked) || !a.selection.has(judge.name) {
+		if !matchesAnyRule(judge.rules, &asked) || !a.selection.has(judge.name) || capability.Asks(ctx, judge.name) {
 			continue
 		}
 		c, err := a.set.concerned(ctx, judge.plugin, sandbox.Authorize, matches)

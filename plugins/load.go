@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -157,11 +158,15 @@ func (s *Set) retire(m *sandbox.Module) {
 
 // compile makes a module that serves out of what was read.
 func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Module, error) {
+	operations, err := s.operations(name, src.manifest)
+	if err != nil {
+		return nil, err
+	}
 	options := sandbox.Options{
 		Limits:     src.manifest.limits().Or(s.options.Limits),
 		Settings:   src.manifest.Settings,
 		Logger:     s.options.Logger.With("plugin", name, "revision", src.revision),
-		Operations: s.options.Operations,
+		Operations: operations,
 	}
 	if s.options.CacheDir != "" {
 		options.CacheDir = filepath.Join(s.options.CacheDir, src.digest)
@@ -184,6 +189,16 @@ func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Mo
 		}
 	}
 	return module, nil
+}
+
+// operations are what the plugin called name reaches by host_call.
+func (s *Set) operations(name string, m *manifest) (map[string]sandbox.Operation, error) {
+	operations, err := s.options.Capabilities.Operations(name, m.Capabilities)
+	if err != nil {
+		return nil, fmt.Errorf("capabilities.%w", err)
+	}
+	maps.Copy(operations, s.options.Operations)
+	return operations, nil
 }
 
 // readSource reads a plugin's files. The manifest is there even when the module cannot be read.

@@ -14,6 +14,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"gatehouse/plugins/capability"
 	"gatehouse/plugins/sandbox"
 	"gatehouse/plugins/signature"
 )
@@ -50,6 +51,8 @@ type manifest struct {
 	Admission *admissionConfig `json:"admission,omitempty"`
 	// Settings is a JSON object, handed to the guest's configure as it is.
 	Settings json.RawMessage `json:"settings,omitempty"`
+	// Capabilities are what it may ask of the server; nothing when left out.
+	Capabilities capability.Grants `json:"capabilities,omitempty"`
 	// Limits replaces some of the server's.
 	Limits limitsConfig `json:"limits,omitempty"`
 	// FailurePolicy is Fail or Ignore; Fail when left out.
@@ -200,6 +203,9 @@ func (m *manifest) checkRest() error {
 	}
 	if len(m.Settings) > 0 && m.Settings[0] != '{' {
 		return errors.New("settings: must be a mapping of names to values")
+	}
+	if err := m.Capabilities.Check(); err != nil {
+		return fmt.Errorf("capabilities.%w", err)
 	}
 	return m.Limits.check()
 }

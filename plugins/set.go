@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 
+	"gatehouse/plugins/capability"
 	"gatehouse/plugins/sandbox"
 	"gatehouse/plugins/signature"
 )
@@ -40,6 +41,8 @@ type Options struct {
 	Exempt func(context.Context) bool
 	// Operations are what guests can ask of the server by name. Each is open to every plugin.
 	Operations map[string]sandbox.Operation
+	// Capabilities are what else they can ask, each as far as its configuration grants it.
+	Capabilities capability.Host
 }
 
 // Set is the plugins of a folder. Its methods may be called from several goroutines.
