@@ -84,3 +84,23 @@ func admit(t *testing.T, module *sandbox.Module, word, text string) error {
 	}
 	return err
 }
+
+// TestSettingsMayBeDeep: guests have little stack, which reading them must not use up.
+func TestSettingsMayBeDeep(t *testing.T) {
+	for _, guest := range []string{"vectors-c", "vectors-rust"} {
+		t.Run(guest, func(t *testing.T) {
+			settings := []byte(`{"prefix":` + strings.Repeat("[", 511) + strings.Repeat("]", 511) + `}`)
+			fields, err := field.Parse(settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = sandbox.Load(t.Context(), compiled(t, guest), sandbox.Options{
+				Logger: slog.New(slog.DiscardHandler), Settings: settings, SettingsFields: fields,
+				Limits: sandbox.Limits{Deadline: time.Minute, Start: time.Minute, Instances: 1},
+			})
+			if want := "refuses its settings: prefix: is no text"; err == nil || err.Error() != want {
+				t.Errorf("the guest came up with %v, want %q", err, want)
+			}
+		})
+	}
+}
