@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -96,4 +98,19 @@ func TestWatchesShareRowsForASecond(t *testing.T) {
 	if len(rows.byEntry) > mostRecentRows {
 		t.Errorf("%d rows are remembered, at most %d may be", len(rows.byEntry), mostRecentRows)
 	}
+}
+
+func TestRowsDoNotKeepInMemoryWhatTheyAreAbout(t *testing.T) {
+	var rows recentRows
+	entry := new(cache.Entry)
+	about := weak.Make(entry)
+	rows.add(entry, 1, printed{})
+	if _, found := rows.find(entry, 1); !found {
+		t.Error("what was printed just now is not found")
+	}
+	runtime.GC()
+	if about.Value() != nil {
+		t.Error("an entry is held that nobody but the rows could know")
+	}
+	runtime.KeepAlive(&rows)
 }

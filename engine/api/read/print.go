@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"weak"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -82,11 +83,12 @@ func (r *Reader) printNow(ctx context.Context, about subject) (printed, error) {
 }
 
 // recentRows remembers what was printed last: the watches that show tables mostly show the same events at the same time.
-// Rows tell ages, so that they are good for one second of the clock.
+// Rows tell ages, so that they are good for one second of the clock. Entries are not held, or their memory would be until rows are
+// printed again.
 type recentRows struct {
 	mu      sync.Mutex // guards all below
 	second  int64
-	byEntry map[*cache.Entry]printed
+	byEntry map[weak.Pointer[cache.Entry]]printed
 }
 
 // mostRecentRows bounds what is remembered.
@@ -98,7 +100,7 @@ func (r *recentRows) find(entry *cache.Entry, second int64) (printed, bool) {
 	if r.second != second {
 		return printed{}, false
 	}
-	known, found := r.byEntry[entry]
+	known, found := r.byEntry[weak.Make(entry)]
 	return known, found
 }
 
@@ -106,9 +108,9 @@ func (r *recentRows) add(entry *cache.Entry, second int64, made printed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.second != second || len(r.byEntry) >= mostRecentRows {
-		r.second, r.byEntry = second, map[*cache.Entry]printed{}
+		r.second, r.byEntry = second, map[weak.Pointer[cache.Entry]]printed{}
 	}
-	r.byEntry[entry] = made
+	r.byEntry[weak.Make(entry)] = made
 }
 
 // printList prints entries as a list with the given metadata.

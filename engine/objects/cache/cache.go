@@ -12,7 +12,7 @@
 // kept: RATIONALE.md, "Why is nothing unloaded that nobody reads?".
 //
 // All bytes are outside of Go's heap, packed into slabs; a Form can be copied from and is never handed out. With both
-// encodings made, a pod of 4.4 KB in JSON and 2.6 KB in Protobuf takes 7.5 KB of a server's anonymous memory at rest
+// encodings made, a pod of 4.4 KB in JSON and 2.6 KB in Protobuf takes 7.4 KB of a server's anonymous memory at rest
 // (go run ./tests/bench/read -memory 50000), of which 7.0 are those bytes.
 //
 // The package knows nothing of HTTP, of kinds or of encodings: how stored bytes become an object and an object becomes bytes
