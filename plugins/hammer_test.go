@@ -51,6 +51,49 @@ func TestTheFolderChangesUnderLoad(t *testing.T) {
 	settle(t, "pieces of machine code", func() (int, int) { return executableMappings(t), mappings })
 }
 
+// TestDecisionsHoldWhileAPluginIsReplaced swaps what authenticates and authorizes while requests pass: each is let in by one
+// revision or the other, and denied by one or the other, and none slips through between.
+func TestDecisionsHoldWhileAPluginIsReplaced(t *testing.T) {
+	const swaps, clients = 20, 8
+	version := func(name string) files {
+		return merge(
+			says(t, "id", token(`{"authenticated":true,"user":{"username":"`+name+`"}}`), "roles: [authenticate]"),
+			says(t, "judge", access(`{"denied":true,"reason":"`+name+`"}`), "roles: [authorize]"),
+		)
+	}
+	h := open(t, version("v0"))
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	for range clients {
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if who := h.identify(withToken()); !strings.HasPrefix(who, "v") {
+					t.Errorf("let in as %s", who)
+					return
+				}
+				if got := h.decide(t.Context(), getPod()); !strings.HasPrefix(got, `denied, authorization plugin "judge" denied the request: v`) {
+					t.Errorf("decided %s", got)
+					return
+				}
+			}
+		})
+	}
+	for i := range swaps {
+		h.write(version(fmt.Sprint("v", i+1)))
+		h.sync()
+		if who, want := h.identify(withToken()), fmt.Sprintf(`v%d "" [] map[] []`, i+1); who != want {
+			t.Errorf("let in as %s after the change, want %s", who, want)
+		}
+	}
+	close(stop)
+	load.Wait()
+}
+
 // hammer sends requests until told to stop, and checks that each is answered by whole revisions.
 func (h *host) hammer(stop <-chan struct{}) {
 	for {
