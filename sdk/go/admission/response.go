@@ -2,6 +2,7 @@ package admission
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 
 	gatehouse "gatehouse/sdk/go"
@@ -16,8 +17,9 @@ type Response struct {
 	message     string
 	warnings    []string
 	annotations []pair
-	patch       []byte // a JSON array without its last bracket
-	failure     string // why there is no verdict
+	patch       []byte   // a JSON array without its last bracket
+	made        []string // the maps in metadata that patch adds: labels, annotations
+	failure     string   // why there is no verdict
 }
 
 type pair struct{ key, value string }
@@ -66,7 +68,8 @@ func (r *Response) setIn(req *Request, set, key, value string) *Response {
 	if old := req.Object("metadata", set, key); old.Exists() && old.Text() == value {
 		return r
 	}
-	if !req.Object("metadata", set).Exists() {
+	if !slices.Contains(r.made, set) && !req.Object("metadata", set).Exists() {
+		r.made = append(r.made, set)
 		r.Patch("add", gatehouse.Pointer("metadata", set), "{}")
 	}
 	return r.Patch("add", gatehouse.Pointer("metadata", set, key), string(answer.Quote(nil, value)))

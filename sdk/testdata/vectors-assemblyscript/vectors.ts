@@ -33,6 +33,10 @@ admission.handle((request: admission.Request): admission.Response => {
   if (word == "warn") return admission.allow().warn("first").warn(data("warning"));
   if (word == "audit") return admission.allow().audit("decision", "allowed").audit("text", data("text"));
   if (word == "label") return admission.allow().setLabel(request, "example.com/owner", data("owner"));
+  if (word == "labels") {
+    return admission.allow().setLabel(request, "example.com/owner", data("owner"))
+      .setLabel(request, "example.com/team", data("owner")).setAnnotation(request, "example.com/~note", data("owner"));
+  }
   if (word == "annotation") return admission.allow().setAnnotation(request, "example.com/~note", data("owner"));
   if (word == "patch") return patched();
   if (word == "fields") return fields();

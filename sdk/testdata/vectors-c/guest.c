@@ -64,6 +64,14 @@ static void label(gh_admission *a)
 	gh_admission_set_label(a, "example.com/owner", data("owner"));
 }
 
+static void labels(gh_admission *a)
+{
+	gh_admission_allow(a);
+	gh_admission_set_label(a, "example.com/owner", data("owner"));
+	gh_admission_set_label(a, "example.com/team", data("owner"));
+	gh_admission_set_annotation(a, "example.com/~note", data("owner"));
+}
+
 static void annotation(gh_admission *a)
 {
 	gh_admission_allow(a);
@@ -162,7 +170,7 @@ static void admit(gh_admission *a)
 		gh_admit *act;
 	} words[] = {
 		{ "allow", gh_admission_allow }, { "deny", deny }, { "deny-status", deny_status }, { "warn", warn }, { "audit", audit },
-		{ "label", label }, { "annotation", annotation }, { "patch", patch }, { "fields", fields }, { "malformed", malformed },
+		{ "label", label }, { "labels", labels }, { "annotation", annotation }, { "patch", patch }, { "fields", fields }, { "malformed", malformed },
 		{ "describe", describe }, { "settings", settings }, { "echo", echo }, { "unknown-call", unknown_call },
 		{ "log", write_log }, { "cannot", cannot }, { "trap", panic },
 	};

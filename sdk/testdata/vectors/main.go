@@ -115,6 +115,9 @@ func admit(r *admission.Request) *admission.Response {
 		response.Audit("decision", "allowed").Audit("text", data("text"))
 	case "label":
 		response.SetLabel(r, "example.com/owner", data("owner"))
+	case "labels":
+		response.SetLabel(r, "example.com/owner", data("owner")).SetLabel(r, "example.com/team", data("owner")).
+			SetAnnotation(r, "example.com/~note", data("owner"))
 	case "annotation":
 		response.SetAnnotation(r, "example.com/~note", data("owner"))
 	case "patch":

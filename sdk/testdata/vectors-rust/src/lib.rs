@@ -36,6 +36,10 @@ impl Admission for Vectors {
             "warn" => allow.warn("first").warn(data("warning")),
             "audit" => allow.audit("decision", "allowed").audit("text", data("text")),
             "label" => allow.set_label(request, "example.com/owner", &data("owner")),
+            "labels" => allow
+                .set_label(request, "example.com/owner", &data("owner"))
+                .set_label(request, "example.com/team", &data("owner"))
+                .set_annotation(request, "example.com/~note", &data("owner")),
             "annotation" => allow.set_annotation(request, "example.com/~note", &data("owner")),
             "patch" => allow.replace("/data/replaced", 3).remove("/data/removed").add("/data/added~1a~0b", data("text")),
             "fields" => fields(request),
