@@ -52,7 +52,7 @@ func (p protocol) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.
 	g.builtins = builtins(func() time.Time { return g.now })
 	ctx = context.WithValue(ctx, guestKey{}, g)
 	var err error
-	if g.module, err = machine.Instantiate(ctx, func(c wazero.ModuleConfig) wazero.ModuleConfig { return c }); err != nil {
+	if g.module, err = machine.Instantiate(ctx, "starting", func(c wazero.ModuleConfig) wazero.ModuleConfig { return c }); err != nil {
 		return nil, err
 	}
 	if err := g.start(ctx, p); err != nil {

@@ -29,7 +29,7 @@ func (n native) Link(ctx context.Context, runtime wazero.Runtime, code wazero.Co
 
 // Start runs the start function, _initialize and configure.
 func (native) Start(ctx context.Context, machine *Machine) (Guest, error) {
-	module, err := machine.Instantiate(ctx, func(c wazero.ModuleConfig) wazero.ModuleConfig {
+	module, err := machine.Instantiate(ctx, "starting", func(c wazero.ModuleConfig) wazero.ModuleConfig {
 		return c.WithStartFunctions(initializeExport)
 	})
 	if err != nil {

@@ -52,12 +52,12 @@ func (m *Machine) Limits() Limits { return m.in.module.options.Limits }
 func (m *Machine) Log(level slog.Level, message []byte) { m.in.written.log(level, message) }
 
 // Instantiate makes an instance of the guest's module, in memory of its own, and runs what adjust names as start functions. The
-// caller closes it. The error is a *Fault.
-func (m *Machine) Instantiate(ctx context.Context, adjust func(wazero.ModuleConfig) wazero.ModuleConfig) (api.Module, error) {
+// caller closes it. The error is a *Fault that names doing; a guest that exits well is none.
+func (m *Machine) Instantiate(ctx context.Context, doing string, adjust func(wazero.ModuleConfig) wazero.ModuleConfig) (api.Module, error) {
 	config := adjust(m.in.config().WithStartFunctions())
 	module, err := m.in.module.runtime.InstantiateModule(linear.With(ctx), m.in.module.code, config)
 	if err != nil {
-		return nil, runFault(ctx, err, "starting", m.in.work.limit)
+		return nil, runFault(ctx, err, doing, m.in.work.limit)
 	}
 	return module, nil
 }

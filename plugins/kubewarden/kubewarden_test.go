@@ -1,0 +1,285 @@
+package kubewarden_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"gatehouse/plugins/internal/binary"
+	"gatehouse/plugins/kubewarden"
+	"gatehouse/plugins/sandbox"
+	"gatehouse/tests/harness"
+)
+
+const (
+	wapcPolicy = "plugins/kubewarden/testdata/wapc"
+	wasiPolicy = "examples/kubewarden-host-network"
+)
+
+// policy is the compiled policy of a directory.
+func policy(t testing.TB, dir string) []byte {
+	t.Helper()
+	file, err := harness.Plugin(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// options are for tests that load a policy several times: only the first compiles it.
+type options struct {
+	cache, settings string
+	operations      map[string]sandbox.Operation
+	deadline        time.Duration
+	logs            *bytes.Buffer
+}
+
+func load(wasm []byte, o options) (*sandbox.Module, error) {
+	outline, err := binary.Read(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if !kubewarden.Detect(outline) {
+		return nil, errors.New("not taken for a policy of Kubewarden")
+	}
+	protocol, err := kubewarden.New(outline, kubewarden.Options{Operations: o.operations})
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(slog.DiscardHandler)
+	if o.logs != nil {
+		logger = slog.New(slog.NewTextHandler(o.logs, nil))
+	}
+	if o.deadline == 0 {
+		o.deadline = time.Minute
+	}
+	return sandbox.Load(context.Background(), wasm, sandbox.Options{
+		Protocol: protocol, Settings: []byte(o.settings), CacheDir: o.cache, Logger: logger,
+		Limits: sandbox.Limits{Deadline: o.deadline, Start: time.Minute, Instances: 2},
+	})
+}
+
+func open(t testing.TB, wasm []byte, o options) *sandbox.Module {
+	t.Helper()
+	m, err := load(wasm, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// ask sends a review whose request has these members and returns the answer.
+func ask(m *sandbox.Module, request string) (*admissionv1.AdmissionResponse, error) {
+	payload := fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u1",%s}}`, request)
+	var answer admissionv1.AdmissionReview
+	err := m.Call(context.Background(), sandbox.Admit, sandbox.Request{Payload: []byte(payload)}, func(data []byte) error {
+		return json.Unmarshal(data, &answer)
+	})
+	return answer.Response, err
+}
+
+// verdict is an answer in a line.
+func verdict(response *admissionv1.AdmissionResponse, err error) string {
+	switch {
+	case err != nil:
+		return "failed: " + err.Error()
+	case response.UID != "u1":
+		return "answers another request: " + string(response.UID)
+	case !response.Allowed:
+		return fmt.Sprintf("denied with %d: %s", response.Result.Code, response.Result.Message)
+	}
+	line := "allowed"
+	if len(response.Patch) > 0 && response.PatchType != nil {
+		line += " with " + string(response.Patch)
+	}
+	if len(response.Warnings) > 0 {
+		line += " warning of " + strings.Join(response.Warnings, ", ")
+	}
+	if len(response.AuditAnnotations) > 0 {
+		line += fmt.Sprintf(" noting %v", response.AuditAnnotations)
+	}
+	return line
+}
+
+// cluster is a host on which there is one Namespace, shop, and eve may do anything.
+func cluster() map[string]sandbox.Operation {
+	return map[string]sandbox.Operation{
+		"k8s.get": func(_ context.Context, payload []byte) ([]byte, error) {
+			if string(payload) == `{"apiVersion":"v1","kind":"Namespace","name":"shop"}` {
+				return []byte(`{"found":true,"object":{"metadata":{"name":"shop","labels":{"open":"yes"}}}}`), nil
+			}
+			return []byte(`{"found":false}`), nil
+		},
+		"k8s.list": func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+		"authz.can_i": func(_ context.Context, payload []byte) ([]byte, error) {
+			return fmt.Appendf(nil, `{"allowed":%t}`, strings.Contains(string(payload), "eve")), nil
+		},
+	}
+}
+
+func TestPoliciesOfWaPC(t *testing.T) {
+	wasm, cache := policy(t, wapcPolicy), t.TempDir()
+	m := open(t, wasm, options{cache: cache, settings: `{"value":7}`, operations: cluster()})
+	alone := open(t, wasm, options{cache: cache})
+	const patch = `[{"op":"remove","path":"/status"},{"op":"add","path":"/spec/a~1b","value":7},` +
+		`{"op":"replace","path":"/spec/list","value":[1,2]}]`
+	for _, test := range []struct {
+		name   string
+		policy *sandbox.Module
+		do     string
+		want   string
+	}{
+		{"accepted is allowed", m, "accept", "allowed"},
+		{"rejected is denied, with message and code", m, "reject", "denied with 418: not this one"},
+		{"warnings and annotations come through", m, "warn", "allowed warning of hm noting map[seen:yes]"},
+		{"a changed object becomes a patch", m, "mutate", "allowed with " + patch},
+		{"an object can be read", m, "host:kubernetes/get_resource",
+			`allowed warning of {"metadata":{"name":"shop","labels":{"open":"yes"}}}`},
+		{"objects can be listed", m, "host:kubernetes/list_resources_all",
+			`allowed warning of {"apiVersion":"v1","kind":"Namespace"}`},
+		{"it can be asked who may", m, "host:kubernetes/can_i", `allowed warning of {"allowed":true}`},
+		{"what is not granted is an error", alone, "host:kubernetes/get_resource",
+			"denied with 0: the host call kubernetes/get_resource is not granted to this plugin: it needs the capability k8s.get"},
+		{"what there is not is an error", m, "host:oci/v2/verify", "denied with 0: this server does not have the host call oci/v2/verify"},
+		{"an error is a fault", m, "fail", "failed: validate: cannot tell"},
+		{"an answer of another type is a fault", m, "nonsense", "failed: its answer to validate is no ValidationResponse: "},
+		{"an answer without a verdict is a fault", m, "silence", "failed: its answer to validate does not say whether"},
+		{"a long answer is a fault", m, "long", "failed: validate: the answer has 2097152 bytes, its output limit is 1048576"},
+		{"a panic is a fault", m, "panic", "failed: validate: the guest trapped: unreachable: panic: no more"},
+		{"after faults all is well", m, "accept", "allowed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			request := fmt.Sprintf(`"name":%q,"object":{"metadata":{"name":"x"},"spec":{"list":[1]},"status":{}}`, test.do)
+			got := verdict(ask(test.policy, request))
+			if !strings.HasPrefix(got, test.want) {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+	t.Run("settings are looked at when a policy is loaded", func(t *testing.T) { refusesSettings(t, wasm, cache) })
+	t.Run("a policy that never ends is stopped", func(t *testing.T) { neverEnds(t, wasm, cache) })
+}
+
+func refusesSettings(t *testing.T, wasm []byte, cache string) {
+	_, err := load(wasm, options{cache: cache, settings: `{"bad":1}`})
+	var fault *sandbox.Fault
+	if !errors.As(err, &fault) || fault.Kind != sandbox.Refused || fault.Cause != "refuses its settings: bad is not good" {
+		t.Errorf("got %v, want a fault with the policy's words", err)
+	}
+}
+
+func neverEnds(t *testing.T, wasm []byte, cache string) {
+	logs := &bytes.Buffer{}
+	m := open(t, wasm, options{cache: cache, deadline: 300 * time.Millisecond, logs: logs})
+	_, err := ask(m, `"name":"loop","object":{}`)
+	var fault *sandbox.Fault
+	if !errors.As(err, &fault) || fault.Kind != sandbox.Overdue {
+		t.Errorf("got %v, want a fault of the kind overdue", err)
+	}
+	if left := m.Trim(time.Now().Add(-time.Hour)); left != 0 {
+		t.Errorf("%d instances are kept after a fault, want none", left)
+	}
+	if got := verdict(ask(m, `"name":"log","object":{}`)); got != "allowed" {
+		t.Errorf("the next request is %s", got)
+	}
+	for _, line := range []string{`level=INFO msg="to the console"`, `level=WARN msg="{\"level\":\"WARN\",\"message\":\"to the log\"}"`} {
+		if !strings.Contains(logs.String(), line) {
+			t.Errorf("the log lacks %s:\n%s", line, logs)
+		}
+	}
+}
+
+func TestPoliciesOfWASI(t *testing.T) {
+	wasm, cache := policy(t, wasiPolicy), t.TempDir()
+	m := open(t, wasm, options{cache: cache, settings: `{"namespaces":["kube-system"],"label":"open"}`, operations: cluster()})
+	alone := open(t, wasm, options{cache: cache, settings: `{"label":"open"}`})
+	const pod = `"kind":{"kind":"Pod","version":"v1"},"operation":"CREATE","namespace":%q,"object":{"spec":{"hostNetwork":%t}}`
+	for _, test := range []struct {
+		name   string
+		policy *sandbox.Module
+		in     string
+		host   bool
+		want   string
+	}{
+		{"a Pod with a network of its own is allowed", m, "default", false, "allowed"},
+		{"a namespace of the settings is allowed", m, "kube-system", true, "allowed"},
+		{"a Namespace that the host reads is allowed", m, "shop", true, "allowed"},
+		{"what the host does not find is a fault", m, "default", true,
+			`failed: validate: the guest exited with code 1: Namespace "default" not found`},
+		{"what is not granted is a fault", alone, "shop", true, "failed: validate: the guest exited with code 1: " +
+			"the host call kubernetes/get_resource is not granted to this plugin: it needs the capability k8s.get"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for range 2 {
+				if got := verdict(ask(test.policy, fmt.Sprintf(pod, test.in, test.host))); got != test.want {
+					t.Errorf("got  %s\nwant %s", got, test.want)
+				}
+			}
+		})
+	}
+	strict := open(t, wasm, options{cache: cache})
+	const denied = `denied with 403: the node's network is not for the namespace "shop"`
+	if got := verdict(ask(strict, fmt.Sprintf(pod, "shop", true))); got != denied {
+		t.Errorf("without settings: %s", got)
+	}
+	_, err := load(wasm, options{cache: cache, settings: `{"namespaces":[""]}`})
+	if err == nil || !strings.Contains(err.Error(), "a namespace has a name") {
+		t.Errorf("bad settings: got %v", err)
+	}
+}
+
+func TestMetadataAreRead(t *testing.T) {
+	outline, err := binary.Read(policy(t, wasiPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := kubewarden.ReadMetadata(outline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &kubewarden.Metadata{
+		Rules:                 []kubewarden.Rule{{[]string{""}, []string{"v1"}, []string{"pods"}, []string{"CREATE"}}},
+		ExecutionMode:         kubewarden.WASI,
+		ContextAwareResources: []kubewarden.Resource{{"v1", "Namespace"}},
+		Annotations: map[string]string{
+			"io.kubewarden.policy.title":       "host-network",
+			"io.kubewarden.policy.description": "Pods keep off their node's network.",
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func BenchmarkWaPC(b *testing.B) {
+	m := open(b, policy(b, wapcPolicy), options{})
+	for b.Loop() {
+		if _, err := ask(m, `"name":"accept","object":{"metadata":{"name":"x"}}`); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkWASI(b *testing.B) {
+	m := open(b, policy(b, wasiPolicy), options{})
+	for b.Loop() {
+		if _, err := ask(m, `"kind":{"kind":"Pod"},"object":{"spec":{}}`); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module gatehouse/plugins/kubewarden/testdata/wapc
+
+go 1.24
