@@ -239,3 +239,18 @@ func (l *log) take() string {
 	l.text.Reset()
 	return text
 }
+
+// Status is how the plugin is once a server has loaded it, with its fault if it would not serve.
+func (p Plugin) Status(ctx context.Context) (plugins.Status, error) {
+	dir, err := os.MkdirTemp("", "gatehouse-plugin-")
+	if err != nil {
+		return plugins.Status{}, fmt.Errorf("make a folder for the plugin: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	h, err := p.open(ctx, filepath.Join(dir, "plugins"), "", nil)
+	if err != nil {
+		return plugins.Status{}, err
+	}
+	defer h.Close()
+	return h.List()[0], nil
+}
