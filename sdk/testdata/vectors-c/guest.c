@@ -72,14 +72,6 @@ static void labels(gh_admission *a)
 	gh_admission_set_annotation(a, "example.com/~note", data("owner"));
 }
 
-static void labels(gh_admission *a)
-{
-	gh_admission_allow(a);
-	gh_admission_set_label(a, "example.com/owner", data("owner"));
-	gh_admission_set_label(a, "example.com/team", data("owner"));
-	gh_admission_set_annotation(a, "example.com/~note", data("owner"));
-}
-
 static void annotation(gh_admission *a)
 {
 	gh_admission_allow(a);

@@ -40,13 +40,6 @@ impl Admission for Vectors {
                 .set_label(request, "example.com/owner", &data("owner"))
                 .set_label(request, "example.com/team", &data("owner"))
                 .set_annotation(request, "example.com/~note", &data("owner")),
-            "labels" => {
-                let owner = data("owner");
-                allow
-                    .set_label(request, "example.com/owner", &owner)
-                    .set_label(request, "example.com/team", &owner)
-                    .set_annotation(request, "example.com/~note", &owner)
-            }
             "annotation" => allow.set_annotation(request, "example.com/~note", &data("owner")),
             "patch" => allow.replace("/data/replaced", 3).remove("/data/removed").add("/data/added~1a~0b", data("text")),
             "fields" => fields(request),
