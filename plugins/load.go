@@ -178,6 +178,9 @@ func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Mo
 		}
 		options.SettingsFields = fields
 	}
+	if options.Protocol, err = protocolOf(src.wasm, operations); err != nil {
+		return nil, err
+	}
 	module, err := sandbox.Load(ctx, src.wasm, options)
 	if err != nil {
 		return nil, err

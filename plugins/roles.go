@@ -111,12 +111,15 @@ func exportedRoles(wasm io.ReaderAt) (roleSet, error) {
 	}
 }
 
+// foreignExports are by what the policies of others can be told, which are all about admission.
+func foreignExports() []string { return []string{"__guest_call", "_start", "opa_json_parse"} }
+
 func readExports(r *bufio.Reader) (roleSet, error) {
 	count, err := binary.ReadUvarint(r)
 	if err != nil {
 		return 0, err
 	}
-	var set roleSet
+	var set, foreign roleSet
 	for range count {
 		length, err := binary.ReadUvarint(r)
 		if err != nil {
@@ -139,10 +142,15 @@ func readExports(r *bufio.Reader) (roleSet, error) {
 		if _, err := binary.ReadUvarint(r); err != nil { // the function's index
 			return 0, err
 		}
-		role := sandbox.Role(name)
-		if kind == 0 && slices.Contains(allRoles(), role) {
+		switch role := sandbox.Role(name); {
+		case kind == 0 && slices.Contains(allRoles(), role):
 			set |= roleBit(role)
+		case kind == 0 && slices.Contains(foreignExports(), string(name)):
+			foreign = roleBit(sandbox.Admit)
 		}
+	}
+	if set == 0 {
+		return foreign, nil
 	}
 	return set, nil
 }

@@ -28,6 +28,16 @@ func TestRolesAreReadFromTheExportsOfWhatMayBeHalfAModule(t *testing.T) {
 	}
 }
 
+func TestPoliciesOfOthersAreAboutAdmission(t *testing.T) {
+	for name, want := range map[string]roleSet{"_start": roleBit(sandbox.Admit), "__guest_call": roleBit(sandbox.Admit), "_stop": 0} {
+		export := append([]byte{1, byte(len(name))}, name+"\x00\x00"...)
+		wasm := append([]byte("\x00asm\x01\x00\x00\x00\x07"), byte(len(export)))
+		if got, err := exportedRoles(bytes.NewReader(append(wasm, export...))); err != nil || got != want {
+			t.Errorf("%s: got %v, %v; want %v", name, got.list(), err, want.list())
+		}
+	}
+}
+
 func FuzzExportedRoles(f *testing.F) {
 	for _, file := range []string{"two-roles", "allow", "panic"} {
 		wasm, err := os.ReadFile("testdata/" + file + ".wasm")

@@ -1,0 +1,24 @@
+package plugins
+
+import (
+	"gatehouse/plugins/internal/binary"
+	"gatehouse/plugins/kubewarden"
+	"gatehouse/plugins/rego"
+	"gatehouse/plugins/sandbox"
+)
+
+// protocolOf is how a module wants to be spoken to; nil for the ABI of sdk/SPEC.md, which also answers for modules that are
+// none. operations are what the plugin may call.
+func protocolOf(wasm []byte, operations map[string]sandbox.Operation) (sandbox.Protocol, error) {
+	outline, err := binary.Read(wasm)
+	if err != nil {
+		return nil, nil // the sandbox finds the same, and says more
+	}
+	switch {
+	case rego.Detect(outline):
+		return rego.New(outline, rego.Options{}), nil
+	case kubewarden.Detect(outline):
+		return kubewarden.New(outline, kubewarden.Options{Operations: operations})
+	}
+	return nil, nil
+}
