@@ -245,7 +245,7 @@ func (s *Server) serveInformers(context.Context) error {
 }
 
 func (s *Server) servePlugins(context.Context) error {
-	s.parts.reach.serve(s.parts.api.Informed, s.parts.authorizer)
+	s.parts.reach.serve(s.parts.api, s.parts.authorizer)
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"k8s.io/kubernetes/pkg/apis/authorization"
 	"k8s.io/kubernetes/pkg/registry/authorization/subjectaccessreview"
 
+	"gatehouse/engine/api"
 	"gatehouse/engine/loopback"
 	"gatehouse/engine/objects/informers"
 	"gatehouse/plugins/capability"
@@ -41,7 +42,7 @@ type reach struct {
 
 // served is what there is when the server has been put together.
 type served struct {
-	resolve informers.Resolver
+	objects *api.API
 	reviews *subjectaccessreview.REST
 }
 
@@ -54,32 +55,35 @@ func newReach(transport *loopback.Transport) *reach {
 	return &reach{client: &http.Client{Transport: transport}, host: transport.Config().Host}
 }
 
-// serve lets plugins read what resolve finds, and ask members.
-func (r *reach) serve(resolve informers.Resolver, members authorizer.UnconditionalAuthorizer) {
-	r.served.Store(&served{resolve: resolve, reviews: subjectaccessreview.NewREST(members, legacyscheme.Scheme)})
+// serve lets plugins read objects and ask members.
+func (r *reach) serve(objects *api.API, members authorizer.UnconditionalAuthorizer) {
+	r.served.Store(&served{objects: objects, reviews: subjectaccessreview.NewREST(members, legacyscheme.Scheme)})
 }
 
 // Get implements capability.Objects.
 func (r *reach) Get(ctx context.Context, kind schema.GroupVersionKind, namespace, name string, maxBytes int64) ([]byte, error) {
-	collection, namespaced, err := r.collection(kind, namespace)
+	s, resource, err := r.find(kind, namespace)
 	if err != nil {
 		return nil, err
 	}
-	if namespaced && namespace == "" {
+	if resource.Namespaced && namespace == "" {
 		return nil, fmt.Errorf("the %s %q is in a namespace: say in which", kind.Kind, name)
 	}
-	object, err := r.read(ctx, collection+"/"+url.PathEscape(name), nil, maxBytes)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
+	object, err := s.objects.Shown(ctx, kind, namespace, name)
+	if err != nil {
+		return nil, err
 	}
-	return object, err
+	if int64(len(object)) > maxBytes {
+		return nil, tooLong(maxBytes)
+	}
+	return object, nil
 }
 
 // List implements capability.Objects.
 func (r *reach) List(
 	ctx context.Context, kind schema.GroupVersionKind, namespace, labelSelector string, maxObjects int, maxBytes int64,
 ) ([]byte, error) {
-	collection, _, err := r.collection(kind, namespace)
+	_, resource, err := r.find(kind, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func (r *reach) List(
 	if labelSelector != "" {
 		query.Set("labelSelector", labelSelector)
 	}
-	list, err := r.read(ctx, collection, query, maxBytes)
+	list, err := r.read(ctx, pathOf(kind, namespace, resource), query, maxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -102,30 +106,39 @@ func (r *reach) List(
 	return list, nil
 }
 
-// collection is the path of a kind's objects, and whether they are in namespaces.
-func (r *reach) collection(kind schema.GroupVersionKind, namespace string) (at string, namespaced bool, err error) {
+// find finds where the objects of a kind are. A namespace is an error if they are in none.
+func (r *reach) find(kind schema.GroupVersionKind, namespace string) (*served, informers.Resource, error) {
 	s := r.served.Load()
 	if s == nil {
-		return "", false, errNotServing
+		return nil, informers.Resource{}, errNotServing
 	}
-	resource, err := s.resolve(kind)
+	resource, err := s.objects.Informed(kind)
 	if err != nil {
-		return "", false, err
+		return nil, informers.Resource{}, err
 	}
 	if namespace != "" && !resource.Namespaced {
-		return "", false, fmt.Errorf("a %s is in no namespace: leave it out", kind.Kind)
+		return nil, informers.Resource{}, fmt.Errorf("a %s is in no namespace: leave it out", kind.Kind)
 	}
-	at = path.Join("/apis", kind.Group, kind.Version)
+	return s, resource, nil
+}
+
+// pathOf is where clients list the objects of a kind, in a namespace or in all.
+func pathOf(kind schema.GroupVersionKind, namespace string, resource informers.Resource) string {
+	at := path.Join("/apis", kind.Group, kind.Version)
 	if kind.Group == "" {
 		at = "/api/" + kind.Version
 	}
 	if namespace != "" {
 		at = path.Join(at, "namespaces", namespace)
 	}
-	return path.Join(at, resource.Resource), resource.Namespaced, nil
+	return path.Join(at, resource.Resource)
 }
 
-// read gets JSON as the server's own client.
+func tooLong(maxBytes int64) error {
+	return fmt.Errorf("the answer has more than the %d bytes of capabilities.k8s.maxBytes", maxBytes)
+}
+
+// read gets a list in JSON, as the server's own client.
 func (r *reach) read(ctx context.Context, at string, query url.Values, maxBytes int64) ([]byte, error) {
 	asked, err := http.NewRequestWithContext(ctx, http.MethodGet, r.host+at+"?"+query.Encode(), nil)
 	if err != nil {
@@ -144,7 +157,7 @@ func (r *reach) read(ctx context.Context, at string, query url.Values, maxBytes 
 	case response.StatusCode != http.StatusOK:
 		return nil, statusError(response.StatusCode, body)
 	case int64(len(body)) > maxBytes:
-		return nil, fmt.Errorf("the answer has more than the %d bytes of capabilities.k8s.maxBytes", maxBytes)
+		return nil, tooLong(maxBytes)
 	}
 	return bytes.TrimSuffix(body, []byte("\n")), nil
 }

@@ -1,13 +1,36 @@
 package read
 
 import (
+	"context"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"gatehouse/engine/objects/cache"
 )
+
+// JSON is an object as a GET answers with it, without the line end; nil if there is none. It makes and uses the form that GETs do.
+func (r *Reader) JSON(ctx context.Context, namespace, name string) ([]byte, error) {
+	key, err := r.Resource.key(request.WithNamespace(ctx, namespace), name)
+	if err != nil {
+		return nil, err
+	}
+	view, err := r.Collection.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entry := view.Get(key)
+	if entry == nil {
+		return nil, nil
+	}
+	form, err := entry.Form(r.object.version, cache.JSON)
+	if err != nil {
+		return nil, err
+	}
+	return r.object.item.appendJSON(make([]byte, 0, r.object.item.jsonSize(form)), form), nil
+}
 
 // Object is a new object of an entry in the Reader's version, without kind and apiVersion: what a typed client makes of the entry's
 // place in a list. It is made of the protobuf form if clients have made that already, and makes none by itself: encoding for one look
