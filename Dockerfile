@@ -8,6 +8,7 @@
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
+COPY sdk/go/go.mod sdk/go/
 RUN go mod download
 COPY . .
 # SQLite is C and needs cgo; nothing else does, so that names are looked up and users found without the C library.

@@ -3,6 +3,7 @@ module gatehouse
 go 1.26.0
 
 require (
+	gatehouse/sdk/go v0.0.0
 	github.com/emicklei/go-restful/v3 v3.13.0
 	github.com/fsnotify/fsnotify v1.9.0
 	github.com/google/go-cmp v0.7.0
@@ -179,3 +180,5 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.2
 	k8s.io/streaming => k8s.io/streaming v0.37.2
 )
+
+replace gatehouse/sdk/go => ./sdk/go

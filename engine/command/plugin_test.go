@@ -138,3 +138,13 @@ func TestPluginSignSaysThatAPasswordIsWrong(t *testing.T) {
 	gatehouse(t, "plugin", "sign", path, "--key", file, "--password-file", filepath.Join(dir, "password")).
 		want(t, exitOK, key.Public().String(), "")
 }
+
+func TestPluginNewMakesWhatPluginBuildBuilds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "who-owns")
+	gatehouse(t, "plugin", "new", dir).want(t, exitOK, "  gatehouse plugin test "+filepath.Join(dir, "who-owns.wasm"), "")
+	gatehouse(t, "plugin", "new", dir).want(t, exitFailed, "", dir+" is not empty")
+	gatehouse(t, "plugin", "build", dir).want(t, exitOK, "built "+filepath.Join(dir, "who-owns.wasm"), "")
+	gatehouse(t, "plugin", "test", filepath.Join(dir, "who-owns.wasm")).want(t, exitOK, "all 4 cases passed", "")
+	gatehouse(t, "plugin", "new", dir+"-too", "--language", "cobol").want(t, exitFailed, "", `the language is "cobol"`)
+	gatehouse(t, "plugin", "build", t.TempDir()).want(t, exitFailed, "", "is no plugin")
+}

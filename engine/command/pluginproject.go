@@ -1,0 +1,65 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"gatehouse/plugins/project"
+)
+
+func pluginNewCommand() command {
+	return command{
+		name:      "plugin new",
+		arguments: []string{"DIR"},
+		summary:   "begin a plugin, in Go, Rust, C or AssemblyScript",
+		details: `The directory, which is made, is called as the plugin is. What it has is an admission controller of a page, its YAML, cases
+to test it with, and the SDK, so that it can be built as it is:
+
+  gatehouse plugin new who-owns --language rust
+  gatehouse plugin build who-owns
+  gatehouse plugin test who-owns/who-owns.wasm
+`,
+		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
+			names := make([]string, 0, len(project.Languages()))
+			for _, language := range project.Languages() {
+				names = append(names, string(language))
+			}
+			language := set.String("language", string(project.Go), "`LANGUAGE` to write it in: "+strings.Join(names, ", "))
+			return func(context.Context) error { return p.newPlugin(set.Arg(0), project.Language(*language)) }
+		},
+	}
+}
+
+func (p Program) newPlugin(dir string, language project.Language) error {
+	module, err := project.New(dir, language)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.Stdout, "made %s; go on with\n\n  gatehouse plugin build %s\n  gatehouse plugin test %s\n",
+		dir, shellQuote(dir), shellQuote(module))
+	return err
+}
+
+func pluginBuildCommand() command {
+	return command{
+		name:      "plugin build",
+		arguments: []string{"DIR"},
+		summary:   "compile a plugin to WebAssembly",
+		details: `DIR is as ` + "`gatehouse plugin new`" + ` makes it; the module goes to NAME.wasm in it. The compiler is that of the language: Go, cargo, clang,
+or npm, which gets the compiler for AssemblyScript from the npm registry. What is missing is named.
+`,
+		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
+			return func(ctx context.Context) error {
+				wasm, err := project.Build(ctx, set.Arg(0))
+				if err != nil {
+					return fmt.Errorf("build the plugin: %w", err)
+				}
+				_, err = fmt.Fprintf(p.Stdout, "built %s\n", wasm)
+				return err
+			}
+		},
+	}
+}
