@@ -16,16 +16,24 @@ type builtin struct {
 	call  func(args []any) (any, error)
 }
 
-// builtins are the functions this host has, for an evaluation at the time now. They compute and do nothing else: what reaches
-// out of the policy, such as http.send, is not among them.
-func builtins(now func() time.Time) map[string]builtin {
+// clock tells functions what they need to know of the evaluation they are called in.
+type clock struct {
+	// now is the evaluation's time: it stands still.
+	now func() time.Time
+	// late reports whether the policy should have ended.
+	late func() bool
+}
+
+// builtins are the functions this host has. They compute and do nothing else: what reaches out of the policy, such as http.send,
+// is not among them.
+func builtins(c clock) map[string]builtin {
 	all := map[string]builtin{
 		"sprintf":     {2, sprintf},
 		"trace":       {1, func([]any) (any, error) { return true, nil }},
 		"opa.runtime": {0, func([]any) (any, error) { return object{}, nil }},
-		"time.now_ns": {0, func([]any) (any, error) { return number(now().UnixNano()), nil }},
+		"time.now_ns": {0, func([]any) (any, error) { return number(c.now().UnixNano()), nil }},
 	}
-	for _, group := range []map[string]builtin{textBuiltins(), encodingBuiltins(), timeBuiltins(), versionBuiltins()} {
+	for _, group := range []map[string]builtin{textBuiltins(c.late), encodingBuiltins(), timeBuiltins(), versionBuiltins()} {
 		for name, b := range group {
 			all[name] = b
 		}

@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
+
+	"gatehouse/plugins/sandbox"
 )
 
-// textBuiltins search and change strings.
-func textBuiltins() map[string]builtin {
+// textBuiltins search and change strings, and end when it is late.
+func textBuiltins(late func() bool) map[string]builtin {
+	regex := searcher{late: late}
 	return map[string]builtin{
 		"glob.quote_meta":          ofText(func(s string) (string, error) { return quoteGlob(s), nil }),
-		"regex.split":              {2, regexSplit},
-		"regex.replace":            {3, regexReplace},
-		"regex.find_n":             {3, regexFind},
+		"regex.split":              {2, regex.split},
+		"regex.replace":            {3, regex.replace},
+		"regex.find_n":             {3, regex.find},
 		"strings.any_prefix_match": {2, anyMatch(strings.HasPrefix)},
 		"strings.any_suffix_match": {2, anyMatch(strings.HasSuffix)},
 		"strings.count":            {2, countText},
@@ -33,34 +37,53 @@ func quoteGlob(s string) string {
 	return out.String()
 }
 
-// pattern compiles an argument. Go's and OPA's expressions are the same, and take time in proportion to the text.
-func pattern(value any) (*regexp.Regexp, error) {
-	s, err := text(value)
+// searcher looks for regular expressions, which are Go's as OPA's are.
+type searcher struct{ late func() bool }
+
+// maxSteps bounds one search, which takes as many steps as the expression has instructions for each byte: some 0.2 s.
+const maxSteps = 10_000_000
+
+// pattern compiles an expression to look for in s. It makes sure that all of it can be found in time; finding it again takes as
+// long once more.
+func (f searcher) pattern(expression, subject any) (p *regexp.Regexp, s string, err error) {
+	both, err := texts([]any{expression, subject})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return regexp.Compile(s)
+	tree, err := syntax.Parse(both[0], syntax.Perl)
+	if err != nil {
+		return nil, "", err
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return nil, "", err
+	}
+	if len(program.Inst)*len(both[1]) > maxSteps {
+		return nil, "", fmt.Errorf("an expression of %d steps is too much for a text of %d bytes", len(program.Inst), len(both[1]))
+	}
+	if p, err = regexp.Compile(both[0]); err != nil {
+		return nil, "", err
+	}
+	p.ReplaceAllStringFunc(both[1], func(string) string {
+		if f.late() {
+			panic(sandbox.Faultf(sandbox.Overdue, "the policy was still searching a text when its time was up"))
+		}
+		return ""
+	})
+	return p, both[1], nil
 }
 
-func regexSplit(args []any) (any, error) {
-	p, err := pattern(args[0])
-	if err != nil {
-		return nil, err
-	}
-	s, err := text(args[1])
+func (f searcher) split(args []any) (any, error) {
+	p, s, err := f.pattern(args[0], args[1])
 	if err != nil {
 		return nil, err
 	}
 	return listOf(p.Split(s, -1)), nil
 }
 
-// regexReplace is regex.replace(s, pattern, value), where $1 in value is what the first group has matched.
-func regexReplace(args []any) (any, error) {
-	s, err := text(args[0])
-	if err != nil {
-		return nil, err
-	}
-	p, err := pattern(args[1])
+// replace is regex.replace(s, pattern, value), where $1 in value is what the first group has matched.
+func (f searcher) replace(args []any) (any, error) {
+	p, s, err := f.pattern(args[1], args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -69,23 +92,20 @@ func regexReplace(args []any) (any, error) {
 		return nil, err
 	}
 	var out []byte
-	end := 0
+	end, groups := 0, strings.Count(value, "$")
 	for _, match := range p.FindAllStringSubmatchIndex(s, -1) {
-		out = p.ExpandString(append(out, s[end:match[0]]...), value, s, match)
-		if end = match[1]; len(out) > maxText {
+		if len(out)+len(value)+groups*(match[1]-match[0]) > maxText {
 			return nil, errLong
 		}
+		out = p.ExpandString(append(out, s[end:match[0]]...), value, s, match)
+		end = match[1]
 	}
 	return string(append(out, s[end:]...)), nil
 }
 
-// regexFind is regex.find_n(pattern, s, n).
-func regexFind(args []any) (any, error) {
-	p, err := pattern(args[0])
-	if err != nil {
-		return nil, err
-	}
-	s, err := text(args[1])
+// find is regex.find_n(pattern, s, n).
+func (f searcher) find(args []any) (any, error) {
+	p, s, err := f.pattern(args[0], args[1])
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +150,9 @@ func countText(args []any) (any, error) {
 	return number(int64(strings.Count(both[0], both[1]))), nil
 }
 
+// maxCompared bounds how many bytes are compared to find a text in another, at worst: some 10 ms.
+const maxCompared = 100_000_000
+
 // indexes finds all places of one string in another, counted in characters; places may overlap.
 func indexes(args []any) (any, error) {
 	both, err := texts(args)
@@ -138,6 +161,9 @@ func indexes(args []any) (any, error) {
 	}
 	if both[1] == "" {
 		return nil, errors.New("there is no end of empty strings in a string")
+	}
+	if len(both[0])*len(both[1]) > maxCompared {
+		return nil, fmt.Errorf("a text of %d bytes is too long to find %d bytes in it", len(both[0]), len(both[1]))
 	}
 	at := []any{}
 	place := int64(0)

@@ -30,10 +30,11 @@ type guest struct {
 	builtins map[string]builtin
 	// data is where the data lie, heap where free memory begins behind them: each call starts there anew.
 	data, heap uint32
-	// now is the time of the call under way: a policy sees none pass.
-	now time.Time
-	// clock tells it.
+	// now is the time of the call under way, for a policy sees none pass; clock tells it.
+	now   time.Time
 	clock func() time.Time
+	// deadline is when the work under way must have ended.
+	deadline time.Time
 }
 
 var _ sandbox.Guest = (*guest)(nil)
@@ -49,7 +50,11 @@ type functions struct {
 // Start reads what the policy needs and has, and gives it the settings as data.
 func (p protocol) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Guest, error) {
 	g := &guest{machine: machine, clock: p.options.Now, now: p.options.Now()}
-	g.builtins = builtins(func() time.Time { return g.now })
+	g.builtins = builtins(clock{
+		now:  func() time.Time { return g.now },
+		late: func() bool { return time.Now().After(g.deadline) },
+	})
+	g.deadline, _ = ctx.Deadline()
 	ctx = context.WithValue(ctx, guestKey{}, g)
 	var err error
 	if g.module, err = machine.Instantiate(ctx, "starting", func(c wazero.ModuleConfig) wazero.ModuleConfig { return c }); err != nil {
@@ -158,6 +163,7 @@ func (g *guest) Call(ctx context.Context, _ sandbox.Role, payload []byte) ([]byt
 		return nil, err
 	}
 	g.now = g.clock()
+	g.deadline, _ = ctx.Deadline()
 	result, err := g.evaluate(context.WithValue(ctx, guestKey{}, g), input)
 	if err != nil {
 		return nil, err
