@@ -28,6 +28,8 @@ type guest struct {
 	// names are the host's functions that the policy calls, by their number.
 	names    map[int32]string
 	builtins map[string]builtin
+	// inBuiltin is set while one of them is at work, which has the guest read and write values.
+	inBuiltin bool
 	// data is where the data lie, heap where free memory begins behind them: each call starts there anew.
 	data, heap uint32
 	// now is the time of the call under way, for a policy sees none pass; clock tells it.

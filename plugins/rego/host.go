@@ -38,6 +38,11 @@ func hostBuiltin(arity int) api.GoModuleFunc {
 	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		g := guestFrom(ctx)
 		id := int32(uint32(stack[0]))
+		if g.inBuiltin { // each level would take of the host's stack, which no meter counts
+			panic(sandbox.Faultf(sandbox.Trapped, "the policy calls the function %d while the host is at another", id))
+		}
+		g.inBuiltin = true
+		defer func() { g.inBuiltin = false }()
 		name, b, ok := g.builtin(id)
 		if !ok || b.arity != arity {
 			panic(sandbox.Faultf(sandbox.Trapped, "the policy calls the function %d with %d arguments, which it has not asked for",

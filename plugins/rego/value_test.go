@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -101,6 +102,18 @@ func TestASearchEndsWhenItIsLate(t *testing.T) {
 	}()
 	result, err := builtins(clock{late: late})["regex.split"].call([]any{"x", strings.Repeat("x", 1000)})
 	t.Errorf("it ends with %v, %v", result, err)
+}
+
+func TestFunctionsOfTheHostAreNotCalledWithinEachOther(t *testing.T) {
+	g := &guest{names: map[int32]string{0: "opa.runtime"}, builtins: builtins(clock{}), inBuiltin: true}
+	defer func() {
+		var fault *sandbox.Fault
+		if err, ok := recover().(error); !ok || !errors.As(err, &fault) || fault.Kind != sandbox.Trapped {
+			t.Errorf("it ends by %v, want a fault of the kind trapped", err)
+		}
+	}()
+	hostBuiltin(0)(context.WithValue(t.Context(), guestKey{}, g), nil, make([]uint64, 2))
+	t.Error("it has been called")
 }
 
 func many(n int) []any {
