@@ -171,7 +171,7 @@ func TestEncryptedKeysOpenWithTheirPasswordAlone(t *testing.T) {
 
 func TestMinisignVerifiesWhatWeSign(t *testing.T) {
 	minisign, err := exec.LookPath("minisign")
-	if err != nil {
+	if err != nil && os.Getenv("CI") == "" {
 		t.Skip("there is no minisign: apt-get install minisign")
 	}
 	key, err := Generate()
