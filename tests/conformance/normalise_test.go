@@ -180,13 +180,37 @@ var (
 	// certificatePattern is of the sum of a client's certificate.
 	certificatePattern = regexp.MustCompile(`(X509SHA256=)[0-9a-f]{64}`)
 	hashPattern        = regexp.MustCompile(`hash=[0-9A-F]{128}`) // of a document
-	fillPattern        = regexp.MustCompile(`x{1000,}`)           // Go's regexp repeats no more than 1000 times
+	ownedFieldsPattern = regexp.MustCompile(`managedFields\\+":\[`)
+	fillPattern        = regexp.MustCompile(`x{1000,}`) // Go's regexp repeats no more than 1000 times
 	tokenPattern       = regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]+`)
 	// storeRevisionPattern is of a resource version that may be of any write: in a raw body, in an error about the store.
 	storeRevisionPattern = regexp.MustCompile(`(resourceVersion[\\"]*: ?[\\"]*|resource version: \d+, current: |resource version: \d+ \()(\d+)`)
 	// preconditionPattern is of an object's resource version in an error.
 	preconditionPattern = regexp.MustCompile(`(ResourceVersion in (?:the precondition|record) \()(\d+)`)
 )
+
+// hideOwnedFields names the managedFields of objects that are quoted in a text: their entries are ordered by times.
+func hideOwnedFields(text string) string {
+	const hidden = "<owned fields>"
+	var result strings.Builder
+	for {
+		begin := ownedFieldsPattern.FindStringIndex(text)
+		if begin == nil {
+			return result.String() + text
+		}
+		end := begin[1]
+		for depth := 1; depth > 0 && end < len(text); end++ {
+			switch text[end] {
+			case '[':
+				depth++
+			case ']':
+				depth--
+			}
+		}
+		result.WriteString(text[:begin[1]] + hidden + "]")
+		text = text[end:]
+	}
+}
 
 // text normalises a string in which volatile values stand among words.
 func (n *normaliser) text(text string) string {
@@ -195,6 +219,7 @@ func (n *normaliser) text(text string) string {
 	for _, name := range n.generated {
 		text = strings.ReplaceAll(text, name, n.name("generated name", name))
 	}
+	text = hideOwnedFields(text)
 	text = tokenPattern.ReplaceAllString(text, "<token>")
 	text = hashPattern.ReplaceAllString(text, "hash=<hash>")
 	text = certificatePattern.ReplaceAllString(text, "${1}<sum>")

@@ -119,7 +119,7 @@ func steadyKind(text string) string {
 	for _, replace := range []struct{ pattern, by string }{
 		{`10\.(9[6-9]|1[01][0-9])\.\d+\.\d+`, "ADDRESS"},
 		{`"nodePort":3[0-2]\d\d\d`, `"nodePort":PORT`},
-		{`"\d+s"`, `"AGE"`},
+		{`"(\d+s|(\d+y)?\d+d)"`, `"AGE"`}, // since creation, and since a time in the manifest
 		{`X509SHA256=[0-9a-f]+`, "X509SHA256=CERTIFICATE"},
 		{`80:3[0-2]\d\d\d/TCP`, "80:PORT/TCP"},
 	} {
