@@ -70,7 +70,7 @@ func TestPluginInspectShowsWhatAPluginIsMadeOf(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^plugin +says$`, `(?m)^abi +gatehouse_abi_v1$`, `(?m)^roles +authorize$`, `(?m)^memory +262144 bytes at the start$`,
 		`(?m)^sha256 +[0-9a-f]{64}$`, `(?m)^signature +-$`, `(?m)^exports:\n  alloc \(i32\) -> \(i32\)$`, `(?m)^    deadline: 50ms$`,
-		`(?m)^    memory: 64Mi$`, `(?m)^  failurePolicy: Fail$`, `(?m)^  roles:\n  - authorize$`,
+		`(?m)^    memory: 64Mi$`, `(?m)^    start: 5s$`, `(?m)^  failurePolicy: Fail$`, `(?m)^  roles:\n  - authorize$`,
 	} {
 		if got.code != exitOK || !regexp.MustCompile(want).MatchString(got.stdout) {
 			t.Errorf("there is no %s in\n%s%s", want, got.stdout, got.stderr)

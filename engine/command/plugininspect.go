@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"gatehouse/engine/config"
 	"gatehouse/plugins"
 	"gatehouse/plugins/cases"
 	"gatehouse/plugins/inspect"
@@ -22,8 +23,8 @@ func pluginInspectCommand() command {
 		name:      "plugin inspect",
 		arguments: []string{"FILE.wasm"},
 		summary:   "show what a plugin exports, imports and is asked about",
-		details: `The YAML beside the file, if there is one, is shown with all that it leaves to defaults. The exit code is 1 if a server
-would not load the plugin.
+		details: `The YAML beside the file, if there is one, is shown with all that it leaves to the defaults of a server. The exit code is
+1 if a server would not load the plugin.
 `,
 		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
 			return func(ctx context.Context) error { return p.inspectPlugin(ctx, set.Arg(0)) }
@@ -40,7 +41,8 @@ func (p Program) inspectPlugin(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s is %w", path, err)
 	}
-	configuration, err := plugins.Configuration(plugin.Manifest, sandbox.Limits{})
+	server := config.Default().Plugins
+	configuration, err := plugins.Configuration(plugin.Manifest, sandbox.Limits{Memory: server.MemoryLimit, Deadline: server.Deadline})
 	if err != nil {
 		return fmt.Errorf("%s.yaml: %w", plugin.Name, err)
 	}
