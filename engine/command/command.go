@@ -128,12 +128,19 @@ func unknownCommand(args, names []string) error {
 	if nearest := config.Nearest(typed, names); nearest != "" {
 		return fmt.Errorf("unknown command %q; did you mean %s?", typed, nearest)
 	}
-	for _, name := range names {
-		if strings.HasPrefix(name, args[0]+" ") {
-			return fmt.Errorf("unknown command %q; there is `gatehouse %s`", typed, name)
-		}
+	switch begun := beginningWith(args[0]); len(begun) {
+	case 0:
+		return fmt.Errorf("unknown command %q; `gatehouse help` lists those there are", typed)
+	case 1:
+		return fmt.Errorf("unknown command %q; there is `gatehouse %s`", typed, begun[0].name)
+	default:
+		return fmt.Errorf("unknown command %q; `gatehouse help %s` lists those there are", typed, args[0])
 	}
-	return fmt.Errorf("unknown command %q; `gatehouse help` lists those there are", typed)
+}
+
+// beginningWith are the commands of several words whose first it is.
+func beginningWith(word string) []command {
+	return slices.DeleteFunc(commands(), func(c command) bool { return !strings.HasPrefix(c.name, word+" ") })
 }
 
 func (p Program) run(ctx context.Context, c command, args []string) error {
@@ -189,20 +196,29 @@ func flagHint(set *pflag.FlagSet, err error, name string) string {
 
 // help prints the list of commands or, given the name of one, its flags.
 func (p Program) help(args []string) error {
+	if len(args) == 1 && len(beginningWith(args[0])) > 1 {
+		return p.list("Commands:\n", beginningWith(args[0]), "\nExplain one with:\n  gatehouse help "+beginningWith(args[0])[0].name+"\n")
+	}
 	if len(args) > 0 {
 		return p.helpWith(strings.Join(args, " "))
 	}
+	help := command{name: "help", arguments: []string{"COMMAND"}, summary: "explain a command and its flags"}
+	return p.list("gatehouse is a Kubernetes API server in one binary, with WebAssembly at its gates.\n\nCommands:\n",
+		append(commands(), help), "\nStart with:\n  gatehouse serve\n")
+}
+
+// list prints commands, a line each, with what comes before and after them.
+func (p Program) list(before string, listed []command, after string) error {
 	var text strings.Builder
-	text.WriteString("gatehouse is a Kubernetes API server in one binary, with WebAssembly at its gates.\n\nCommands:\n")
+	text.WriteString(before)
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
-	for _, c := range commands() {
+	for _, c := range listed {
 		fmt.Fprintf(table, "  %s\t%s\n", strings.Join(append([]string{c.name}, c.arguments...), " "), c.summary)
 	}
-	fmt.Fprintf(table, "  %s\t%s\n", "help COMMAND", "explain a command and its flags")
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	text.WriteString("\nStart with:\n  gatehouse serve\n")
+	text.WriteString(after)
 	_, err := io.WriteString(p.Stdout, text.String())
 	return err
 }

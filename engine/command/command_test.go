@@ -53,6 +53,7 @@ func TestCommandLinesThatCannotBeUnderstoodExitWithTwo(t *testing.T) {
 		"a flag without its value":             {[]string{"serve", "--listen"}, "flag needs an argument: --listen; see `gatehouse help serve`"},
 		"an argument":                          {[]string{"serve", "now"}, "serve takes no arguments, but there is \"now\""},
 		"half a command":                       {[]string{"certificate"}, "unknown command \"certificate\"; there is `gatehouse certificate request`"},
+		"half of several commands":             {[]string{"plugin"}, "unknown command \"plugin\"; `gatehouse help plugin` lists those there are"},
 		"half a command and a mistake":         {[]string{"certificate", "reqest", "a"}, "unknown command \"certificate reqest\"; did you mean certificate request?"},
 		"help for an unknown command":          {[]string{"help", "versoin"}, "did you mean version?"},
 		"a flag that glog would have":          {[]string{"serve", "--logtostderr"}, "unknown flag: --logtostderr"},
@@ -91,6 +92,11 @@ func TestHelpNamesEveryCommandAndFlag(t *testing.T) {
 		if byName != byFlag {
 			t.Errorf("help %s differs from %s --help", c.name, c.name)
 		}
+	}
+	family := gatehouse(t, "help", "plugin")
+	family.want(t, exitOK, "  plugin sign FILE.wasm ", "")
+	if strings.Contains(family.stdout, "gatehouse serve") {
+		t.Errorf("help plugin tells of other commands, too:\n%s", family.stdout)
 	}
 	gatehouse(t, "help", "serve").want(t, exitOK, "--storage-compaction-retention DURATION", "")
 	gatehouse(t, "help", "serve").want(t, exitOK, "(default 127.0.0.1:6443)", "")
