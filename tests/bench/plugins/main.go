@@ -1,12 +1,15 @@
-// Command plugins measures what metering does to WebAssembly guests, and what it is for. It prints three tables: how fast
-// guests are plain, with the runtime's own way to stop them, and metered; how late guests that never end are stopped, and what
-// memory that takes; and how long such a guest makes Go's garbage collector wait.
+// Command plugins measures what metering does to WebAssembly guests, and what it is for, and compares plugins with a webhook. It
+// prints four tables: how fast guests are plain, with the runtime's own way to stop them, and metered; how late guests that
+// never end are stopped, and what memory that takes; how long such a guest makes Go's garbage collector wait; and what the same
+// job adds to the creation of a Pod when a plugin does it, in each language, and when a webhook does, over HTTPS on loopback.
 //
 //	go run ./tests/bench/plugins
 //	go run ./tests/bench/plugins -rounds 9 -time 500ms
+//	go run ./tests/bench/plugins -only webhook
 //
-// It compiles a guest written in Go, for which it needs the go command. Speed and slices are in time of the processor, the best
-// of some rounds for the one and the worst for the other; all else is by the clock, and worse on a machine with other work.
+// It compiles guests written in Go, for which it needs the go command, and in other languages as far as the machine has their
+// compilers. Speed and slices are in time of the processor, the best of some rounds for the one and the worst for the other, and
+// so is what is called CPU; all else is by the clock, and worse on a machine with other work.
 package main
 
 import (
@@ -36,8 +39,12 @@ func run(ctx context.Context) error {
 	var p plan
 	flag.IntVar(&p.rounds, "rounds", 5, "how often each figure is taken")
 	flag.DurationVar(&p.time, "time", 200*time.Millisecond, "how long one round of work takes")
-	only := flag.String("only", "", "print one table only: speed, stops or stalls")
+	only := flag.String("only", "", "print one table only: speed, stops, stalls or webhook")
+	hook := flag.Bool("hook", false, "be the webhook: the benchmark runs itself like this")
 	flag.Parse()
+	if *hook {
+		return serveHook(os.Stdin, os.Stdout)
+	}
 
 	runtime.LockOSThread() // time is the thread's
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -65,6 +72,8 @@ func tables(only string) []table {
 		return []table{stops}
 	case "stalls":
 		return []table{stalls}
+	case "webhook":
+		return []table{webhook}
 	}
-	return []table{speed, stops, stalls}
+	return []table{speed, stops, stalls, webhook}
 }
