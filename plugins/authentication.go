@@ -151,7 +151,7 @@ func (a *authentication) ask(ctx context.Context, c *call, review identityReview
 	var fault *sandbox.Fault
 	switch {
 	case errors.As(err, &fault):
-		err = c.failed(ctx, fault, string(sandbox.Authenticate), func(key, value string) { audit.AddAuditAnnotation(ctx, key, value) },
+		err = c.failed(ctx, hide(fault, review.credentials()), string(sandbox.Authenticate), func(key, value string) { audit.AddAuditAnnotation(ctx, key, value) },
 			slog.String("review", review.typeMeta().Kind))
 		if err != nil {
 			err = fmt.Errorf("%w: %w", ErrUnavailable, err)

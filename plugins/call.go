@@ -112,10 +112,13 @@ func (c *call) broken() *sandbox.Fault {
 // failed does what the plugin's failurePolicy says about a fault: the error is nil when the request is to go on without the plugin.
 // place is where the request was, for audit and log; annotate adds to the request's audit event.
 func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, annotate func(key, value string), about ...slog.Attr) error {
+	if c.state.module != nil { // why a plugin did not load is told by its status
+		c.plugin.failures.add(c.failureOf(fault, time.Now()))
+	}
 	err := fmt.Errorf("failed calling %s plugin %q%s: %w", nounOf(c.role), c.plugin.name, c.revision(), fault)
 	attrs := append([]slog.Attr{
 		slog.String("plugin", c.plugin.name), slog.String("revision", c.state.revision), slog.Any("fault", fault.Kind),
-		slog.String("cause", fault.Cause), slog.String("in", place),
+		slog.String("cause", fault.Error()), slog.String("in", place),
 	}, about...)
 	if fault.Detail != "" {
 		attrs = append(attrs, slog.String("detail", fault.Detail))
@@ -123,7 +126,7 @@ func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, a
 	if c.state.manifest.FailurePolicy == ignore {
 		c.count(ignoredResult)
 		c.set.options.Logger.LogAttrs(ctx, slog.LevelWarn, "plugin failed, the request goes on without it", attrs...)
-		annotate(fmt.Sprintf("%s.failed-open.plugins.gatehouse.dev/%s", place, c.plugin.name), fault.Cause)
+		annotate(fmt.Sprintf("%s.failed-open.plugins.gatehouse.dev/%s", place, c.plugin.name), fault.Error())
 		warning.AddWarning(ctx, "", err.Error())
 		return nil
 	}

@@ -3,6 +3,7 @@ package plugins
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -17,6 +18,8 @@ import (
 type identityReview interface {
 	sandbox.Fields
 	typeMeta() metav1.TypeMeta
+	// credentials are the parts of it that no log may hold.
+	credentials() []string
 }
 
 // tokenReview asks about a bearer token.
@@ -31,6 +34,8 @@ func newTokenReview(ctx context.Context, token string) tokenReview {
 }
 
 func (r tokenReview) typeMeta() metav1.TypeMeta { return r.TypeMeta }
+
+func (r tokenReview) credentials() []string { return []string{r.Spec.Token} }
 
 // Field implements sandbox.Fields.
 func (r tokenReview) Field(pointer string) (sandbox.Value, error) {
@@ -105,6 +110,19 @@ func neededToAnswer(name string) bool {
 }
 
 func (r *requestReview) typeMeta() metav1.TypeMeta { return r.TypeMeta }
+
+func (r *requestReview) credentials() []string {
+	var all []string
+	if r.Spec.Query != "" {
+		all = append(all, r.Spec.Query)
+	}
+	for _, values := range r.Spec.Headers {
+		all = append(all, values...)
+	}
+	// What is part of another would leave the rest of that to be read if it were hidden first.
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return all
+}
 
 // Field implements sandbox.Fields.
 func (r *requestReview) Field(pointer string) (sandbox.Value, error) { return field.Lookup(r, pointer) }

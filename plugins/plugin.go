@@ -16,6 +16,8 @@ type plugin struct {
 	counts *counts
 	// state is what requests see; loading replaces it as a whole.
 	state atomic.Pointer[state]
+	// failures are its last ones.
+	failures failures
 
 	mu sync.Mutex // guards what follows, and that nothing is published after the file has gone
 	// loading is set while a goroutine loads; again when the files have changed since it read them.
@@ -24,8 +26,8 @@ type plugin struct {
 	gone bool
 	// stop ends a load whose file has gone; nil when none is under way.
 	stop func()
-	// failures counts loads in a row that failed for a reason which may pass; retryAt is when to try again, zero for never.
-	failures int
+	// attempts counts loads in a row that failed for a reason which may pass; retryAt is when to try again, zero for never.
+	attempts int
 	retryAt  time.Time
 }
 
@@ -130,11 +132,11 @@ func (p *plugin) loaded(err error) {
 	defer p.mu.Unlock()
 	p.retryAt = time.Time{}
 	if !passing(err) {
-		p.failures = 0
+		p.attempts = 0
 		return
 	}
-	p.retryAt = time.Now().Add(min(firstRetry<<p.failures, lastRetry))
-	p.failures = min(p.failures+1, 16)
+	p.retryAt = time.Now().Add(min(firstRetry<<p.attempts, lastRetry))
+	p.attempts = min(p.attempts+1, 16)
 }
 
 // due reports whether a failed load is to be tried again by now.
@@ -172,6 +174,9 @@ const (
 	Stale State = "Stale"
 	// Broken: nothing serves; requests that concern the plugin are denied unless its failurePolicy is Ignore.
 	Broken State = "Broken"
+	// Quarantined: a revision serves, but has failed so often that it is not asked about some or all of what concerns it for a while;
+	// Status.Quarantines says about what. Whether the newest files are broken, as when Stale, is to be told by Status.Fault.
+	Quarantined State = "Quarantined"
 )
 
 // Status is what can be told about a plugin.
@@ -187,11 +192,31 @@ type Status struct {
 	Roles []sandbox.Role
 	// Fault is why the newest files do not serve; nil when they do.
 	Fault error
+	// Quarantines are what the serving revision is not asked about for now, those about everybody's requests first and at most ten of
+	// the others; none unless it is Quarantined.
+	Quarantines []Quarantine
+	// Failures are the last calls that it could not decide, the newest first, at most ten. They are not those of the serving revision
+	// alone.
+	Failures []Failure
+}
+
+// Quarantine says that a plugin has failed too often in a row to be asked. Its failurePolicy answers at once in its stead.
+type Quarantine struct {
+	// Role is the one in which it is not asked.
+	Role sandbox.Role
+	// About says whose requests it is not asked about, such as `user "jane" in namespace "default"`; empty means everybody's.
+	About string
+	// Since is when it began. Once Until has passed the next request is put to the plugin, and ends the quarantine if that does not fail.
+	Since, Until time.Time
+	// Failures counts those that led to it and those since; Last is the newest of them.
+	Failures int
+	Last     Failure
 }
 
 func (p *plugin) status() Status {
 	s := p.state.Load()
-	status := Status{Name: p.name, Description: s.manifest.Description, Revision: s.revision, Since: s.since, Fault: s.fault}
+	status := Status{Name: p.name, Description: s.manifest.Description, Revision: s.revision, Since: s.since, Fault: s.fault,
+		Failures: p.failures.list()}
 	switch {
 	case s.pending():
 		status.State = Loading

@@ -165,7 +165,8 @@ func (r *review) patched(patch jsonpatch.Patch) (runtime.Object, error) {
 	}
 	changed, _, err := codec.Decode(after, nil, into)
 	if err != nil {
-		return nil, sandbox.Garbledf("its patch makes the object something that is no %s: %s", r.target.kind.Kind, oneLine(err))
+		return nil, &sandbox.Fault{Kind: sandbox.Garbled, Quote: oneLine(err),
+			Cause: fmt.Sprintf("its patch makes the object something that is no %s", r.target.kind.Kind)}
 	}
 	same := apiequality.Semantic.DeepEqual(old, changed)
 	objects.GetObjectDefaulter().Default(changed)

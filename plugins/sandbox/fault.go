@@ -42,11 +42,19 @@ const (
 type Fault struct {
 	Kind  FaultKind
 	Cause string
+	// Quote is what a parser adds to the cause, which may quote the request: fit for whoever has sent that, and nobody else. May be
+	// empty.
+	Quote string
 	// Detail is what only the log should hold: a guest's stack trace, the first lines it wrote to stderr. May be empty.
 	Detail string
 }
 
-func (f *Fault) Error() string { return f.Cause }
+func (f *Fault) Error() string {
+	if f.Quote == "" {
+		return f.Cause
+	}
+	return f.Cause + ": " + f.Quote
+}
 
 func faultf(kind FaultKind, format string, args ...any) *Fault {
 	return &Fault{Kind: kind, Cause: fmt.Sprintf(format, args...)}
@@ -65,7 +73,7 @@ func runFault(ctx context.Context, err error, doing string, limit fmt.Stringer) 
 	}
 	var fault *Fault
 	if errors.As(err, &fault) {
-		return &Fault{Kind: fault.Kind, Cause: doing + ": " + fault.Cause, Detail: fault.Detail}
+		return &Fault{Kind: fault.Kind, Cause: doing + ": " + fault.Cause, Quote: fault.Quote, Detail: fault.Detail}
 	}
 	var exit *sys.ExitError
 	if errors.As(err, &exit) {
