@@ -145,6 +145,10 @@ func TestPluginNewMakesWhatPluginBuildBuilds(t *testing.T) {
 	gatehouse(t, "plugin", "new", dir).want(t, exitFailed, "", dir+" is not empty")
 	gatehouse(t, "plugin", "build", dir).want(t, exitOK, "built "+filepath.Join(dir, "who-owns.wasm"), "")
 	gatehouse(t, "plugin", "test", filepath.Join(dir, "who-owns.wasm")).want(t, exitOK, "all 4 cases passed", "")
+	gatehouse(t, "plugin", "new", dir+"-key", "--role", "authenticate").want(t, exitOK, "made ", "")
+	gatehouse(t, "plugin", "build", dir+"-key").want(t, exitOK, "built ", "")
+	gatehouse(t, "plugin", "test", filepath.Join(dir+"-key", "who-owns-key.wasm")).want(t, exitOK, "all 5 cases passed", "")
+	gatehouse(t, "plugin", "new", dir+"-too", "--role", "judge").want(t, exitFailed, "", `the role is "judge"`)
 	gatehouse(t, "plugin", "new", dir+"-too", "--language", "cobol").want(t, exitFailed, "", `the language is "cobol"`)
 	gatehouse(t, "plugin", "build", t.TempDir()).want(t, exitFailed, "", "is no plugin")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"gatehouse/plugins/project"
+	"gatehouse/plugins/sandbox"
 )
 
 func pluginNewCommand() command {
@@ -15,26 +16,35 @@ func pluginNewCommand() command {
 		name:      "plugin new",
 		arguments: []string{"DIR"},
 		summary:   "begin a plugin, in Go, Rust, C or AssemblyScript",
-		details: `The directory, which is made, is called as the plugin is. What it has is an admission controller of a page, its YAML, cases
-to test it with, and the SDK, so that it can be built as it is:
+		details: `The directory, which is made, is called as the plugin is. What it has is a page that plays a role (says whether a write is acceptable,
+who sends a request, or whether they may do what they want), its YAML, cases to test it with, and the SDK, so that it can be
+built as it is:
 
-  gatehouse plugin new who-owns --language rust
+  gatehouse plugin new who-owns --language rust --role admit
   gatehouse plugin build who-owns
   gatehouse plugin test who-owns/who-owns.wasm
 `,
 		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
-			names := make([]string, 0, len(project.Languages()))
-			for _, language := range project.Languages() {
-				names = append(names, string(language))
+			language := set.String("language", string(project.Go), "`LANGUAGE` to write it in: "+listed(project.Languages()))
+			role := set.String("role", string(sandbox.Admit), "`ROLE` that it plays: "+listed(project.Roles()))
+			return func(context.Context) error {
+				return p.newPlugin(set.Arg(0), project.Language(*language), sandbox.Role(*role))
 			}
-			language := set.String("language", string(project.Go), "`LANGUAGE` to write it in: "+strings.Join(names, ", "))
-			return func(context.Context) error { return p.newPlugin(set.Arg(0), project.Language(*language)) }
 		},
 	}
 }
 
-func (p Program) newPlugin(dir string, language project.Language) error {
-	module, err := project.New(dir, language)
+// listed puts commas between words.
+func listed[Word ~string](words []Word) string {
+	texts := make([]string, len(words))
+	for i, word := range words {
+		texts[i] = string(word)
+	}
+	return strings.Join(texts, ", ")
+}
+
+func (p Program) newPlugin(dir string, language project.Language, role sandbox.Role) error {
+	module, err := project.New(dir, language, role)
 	if err != nil {
 		return err
 	}

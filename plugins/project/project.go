@@ -13,12 +13,13 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/plugins/sandbox"
 	"gatehouse/sdk"
 	gosdk "gatehouse/sdk/go"
 )
 
-// templates are the files of a new project: those in common, and those of its language. Their names end in .txt, so that no tool takes
-// them for what they will be.
+// templates are the files of a new project: those in common, those in roles/ROLE, and those of its language, in LANGUAGE/common and
+// LANGUAGE/ROLE. Their names end in .txt, so that no tool takes them for what they will be.
 //
 //go:embed templates
 var templates embed.FS
@@ -47,11 +48,19 @@ const (
 // Languages lists all.
 func Languages() []Language { return []Language{Go, Rust, C, AssemblyScript} }
 
-// New makes a project in dir, which must be empty or not be there. Its last element is the plugin's name. The plugin can be built as
-// it is, and passes its own cases. New returns where Build will put the module.
-func New(dir string, language Language) (module string, err error) {
+// Roles lists those that a new plugin can begin with, the default first.
+func Roles() []sandbox.Role {
+	return []sandbox.Role{sandbox.Admit, sandbox.Authenticate, sandbox.Authorize}
+}
+
+// New makes a project in dir, which must be empty or not be there, for a plugin that plays a role. The last element of dir is the
+// plugin's name. The plugin can be built as it is, and passes its own cases. New returns where Build will put the module.
+func New(dir string, language Language, role sandbox.Role) (module string, err error) {
 	if !slices.Contains(Languages(), language) {
 		return "", fmt.Errorf("the language is %q, want one of %q", language, Languages())
+	}
+	if !slices.Contains(Roles(), role) {
+		return "", fmt.Errorf("the role is %q, want one of %q", role, Roles())
 	}
 	name, err := nameOf(dir)
 	if err != nil {
@@ -62,21 +71,8 @@ func New(dir string, language Language) (module string, err error) {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("make a project: %w", err)
 	}
-	for _, part := range []string{"common", string(language)} {
-		tree, err := fs.Sub(templates, path.Join("templates", part))
-		if err != nil {
-			return "", err
-		}
-		err = write(tree, dir, func(file string, content []byte) (string, []byte) {
-			file = strings.TrimSuffix(strings.ReplaceAll(file, placeholder, name), templateSuffix)
-			if file == "gitignore" {
-				file = ".gitignore"
-			}
-			return file, []byte(strings.ReplaceAll(string(content), placeholder, name))
-		})
-		if err != nil {
-			return "", fmt.Errorf("make a project: %w", err)
-		}
+	if err := writeTemplates(dir, name, language, role); err != nil {
+		return "", fmt.Errorf("make a project: %w", err)
 	}
 	source, err := sdkOf(language)
 	if err != nil {
@@ -92,6 +88,32 @@ func New(dir string, language Language) (module string, err error) {
 		return "", fmt.Errorf("put the SDK into a project: %w", err)
 	}
 	return filepath.Join(dir, name+".wasm"), nil
+}
+
+// writeTemplates writes what is the plugin's own.
+func writeTemplates(dir, name string, language Language, role sandbox.Role) error {
+	for _, part := range []string{
+		"common", path.Join("roles", string(role)), path.Join(string(language), "common"), path.Join(string(language), string(role)),
+	} {
+		tree, err := fs.Sub(templates, path.Join("templates", part))
+		if err != nil {
+			return err
+		}
+		if _, err := fs.Stat(tree, "."); errors.Is(err, fs.ErrNotExist) {
+			continue // not every language has files for all roles
+		}
+		err = write(tree, dir, func(file string, content []byte) (string, []byte) {
+			file = strings.TrimSuffix(strings.ReplaceAll(file, placeholder, name), templateSuffix)
+			if file == "gitignore" {
+				file = ".gitignore"
+			}
+			return file, []byte(strings.ReplaceAll(string(content), placeholder, name))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sdkOf(language Language) (fs.FS, error) {

@@ -2,50 +2,56 @@ package project
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"gatehouse/plugins/cases"
+	"gatehouse/plugins/sandbox"
 )
 
 func TestANewProjectBuildsAndPassesItsCases(t *testing.T) {
 	for _, language := range Languages() {
-		t.Run(string(language), func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "who-owns")
-			if _, err := New(dir, language); err != nil {
-				t.Fatal(err)
-			}
-			wasm, err := Build(t.Context(), dir)
-			var missing *MissingTool
-			if errors.As(err, &missing) && os.Getenv("CI") == "" {
-				t.Skip(err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := filepath.Join(dir, "who-owns.wasm"); wasm != want {
-				t.Errorf("the module is %s, want %s", wasm, want)
-			}
-			plugin, err := cases.ReadPlugin(wasm)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all, err := cases.Load(filepath.Join(dir, "cases.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			results, err := plugin.Run(t.Context(), all)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, result := range results {
-				if len(result.Problems) > 0 {
-					t.Errorf("%s: %q\n%s", result.Name, result.Problems, result.Log)
-				}
-			}
-		})
+		for _, role := range Roles() {
+			t.Run(fmt.Sprintf("%s in %s", role, language), func(t *testing.T) { newBuilds(t, language, role) })
+		}
+	}
+}
+
+func newBuilds(t *testing.T, language Language, role sandbox.Role) {
+	dir := filepath.Join(t.TempDir(), "who-owns")
+	if _, err := New(dir, language, role); err != nil {
+		t.Fatal(err)
+	}
+	wasm, err := Build(t.Context(), dir)
+	var missing *MissingTool
+	if errors.As(err, &missing) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(dir, "who-owns.wasm"); wasm != want {
+		t.Errorf("the module is %s, want %s", wasm, want)
+	}
+	plugin, err := cases.ReadPlugin(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := cases.Load(filepath.Join(dir, "cases.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := plugin.Run(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range results {
+		if len(result.Problems) > 0 {
+			t.Errorf("%s: %q\n%s", result.Name, result.Problems, result.Log)
+		}
 	}
 }
 
@@ -62,15 +68,17 @@ func TestAProjectDoesNotOverwriteWhatIsThere(t *testing.T) {
 	for _, test := range []struct {
 		dir      string
 		language Language
+		role     sandbox.Role
 		want     string
 	}{
-		{taken, Go, "taken is not empty"},
-		{file, Go, "make a project: "},
-		{filepath.Join(dir, "a"), "cobol", `the language is "cobol", want one of ["go" "rust" "c" "assemblyscript"]`},
-		{filepath.Join(dir, "Not_This"), Go, `"Not_This" is no plugin's name`},
-		{filepath.Join(dir, strings.Repeat("a", 64)), Go, "is no plugin's name"},
+		{taken, Go, sandbox.Admit, "taken is not empty"},
+		{file, Go, sandbox.Authorize, "make a project: "},
+		{filepath.Join(dir, "a"), Go, "judge", `the role is "judge", want one of ["admit" "authenticate" "authorize"]`},
+		{filepath.Join(dir, "a"), "cobol", sandbox.Admit, `the language is "cobol", want one of ["go" "rust" "c" "assemblyscript"]`},
+		{filepath.Join(dir, "Not_This"), Go, sandbox.Admit, `"Not_This" is no plugin's name`},
+		{filepath.Join(dir, strings.Repeat("a", 64)), Go, sandbox.Admit, "is no plugin's name"},
 	} {
-		if _, err := New(test.dir, test.language); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := New(test.dir, test.language, test.role); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s in %s: %v, want %q", test.dir, test.language, err, test.want)
 		}
 	}
@@ -85,7 +93,7 @@ func TestWhatIsWrongWithAProjectIsTold(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 	broken := filepath.Join(t.TempDir(), "broken")
-	if _, err := New(broken, Go); err != nil {
+	if _, err := New(broken, Go, sandbox.Admit); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(broken, "main.go"), []byte("package main\n\nfunc main() { nothing() }\n"), 0o600); err != nil {
@@ -102,7 +110,7 @@ func TestAMissingToolIsNamed(t *testing.T) {
 		AssemblyScript: "for there is no node: apt-get install nodejs",
 	} {
 		dir := filepath.Join(t.TempDir(), "plugin")
-		if _, err := New(dir, language); err != nil {
+		if _, err := New(dir, language, sandbox.Admit); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv("PATH", dir)
