@@ -115,6 +115,7 @@ func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, a
 	if c.state.module != nil { // why a plugin did not load is told by its status
 		c.plugin.failures.add(c.failureOf(fault, time.Now()))
 	}
+	c.plugin.counts.failed(c.role, fault.Kind)
 	err := fmt.Errorf("failed calling %s plugin %q%s: %w", nounOf(c.role), c.plugin.name, c.revision(), fault)
 	attrs := append([]slog.Attr{
 		slog.String("plugin", c.plugin.name), slog.String("revision", c.state.revision), slog.Any("fault", fault.Kind),

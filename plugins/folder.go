@@ -212,7 +212,7 @@ func (s *Set) rescan(f *folder) {
 	for _, name := range names {
 		p, known := current[name]
 		if !known {
-			p = newPlugin(f.dir, name, s.metrics.of(name))
+			p = newPlugin(f.dir, name)
 		}
 		delete(current, name)
 		next = append(next, p)
@@ -226,7 +226,6 @@ func (s *Set) rescan(f *folder) {
 		if retired := p.remove(); retired != nil {
 			s.retire(retired)
 		}
-		p.counts.forget()
 	}
 	s.announce()
 }

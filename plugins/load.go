@@ -47,14 +47,22 @@ type source struct {
 }
 
 // newPlugin gives the plugin called name a state from what can be told without compiling.
-func newPlugin(dir, name string, counts *counts) *plugin {
-	p := &plugin{name: name, counts: counts}
+func newPlugin(dir, name string) *plugin {
+	p := &plugin{name: name, born: bornAt(dir, name)}
 	m, err := readManifest(dir, name)
 	if err != nil {
 		m = unknownManifest() // the load will find the same, and say so
 	}
-	p.state.Store(&state{manifest: m, roles: peekRoles(m, dir, name), loaded: make(chan struct{})})
+	p.state.Store(&state{manifest: m, roles: peekRoles(m, dir, name), changed: time.Now(), loaded: make(chan struct{})})
 	return p
+}
+
+// bornAt is when a plugin's module was put where it is, as far as its file tells.
+func bornAt(dir, name string) time.Time {
+	if info, err := os.Stat(filepath.Join(dir, name+moduleSuffix)); err == nil && info.ModTime().Before(time.Now()) {
+		return info.ModTime()
+	}
+	return time.Now()
 }
 
 // load brings a plugin up to its files until they no longer change. It runs on a goroutine of its own, one per plugin.
@@ -91,7 +99,7 @@ func (s *Set) loadOnce(p *plugin) {
 	}
 	if err == nil && old.module != nil && src.revision == old.revision {
 		if old.fault != nil { // a broken version has been taken back
-			s.publish(p, old.with(nil))
+			s.publish(p, old.with(nil, src.revision))
 		}
 		return
 	}
@@ -103,6 +111,7 @@ func (s *Set) loadOnce(p *plugin) {
 		return // the file has gone, or the server is going
 	}
 	p.loaded(err)
+	p.counts.load(err, time.Since(began))
 	if err != nil {
 		s.refuse(p, old, src, err)
 		return
@@ -111,7 +120,9 @@ func (s *Set) loadOnce(p *plugin) {
 	if given := rolesOf(src.manifest.Roles); given != 0 {
 		roles = given
 	}
-	s.publish(p, &state{manifest: src.manifest, roles: roles, module: module, digest: src.digest, revision: src.revision, since: time.Now()})
+	now := time.Now()
+	s.publish(p, &state{manifest: src.manifest, roles: roles, module: module, digest: src.digest, revision: src.revision, since: now,
+		changed: now, newest: src.revision, nature: natureOf(src.wasm)})
 	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", roles.list(),
 		"took", time.Since(began).Round(time.Millisecond).String())
 }
@@ -121,7 +132,7 @@ func (s *Set) refuse(p *plugin, old *state, src source, err error) {
 	log := s.options.Logger.With("plugin", p.name, "file", filepath.Join(s.options.Dir, p.name+moduleSuffix), "cause", err)
 	if old.module != nil {
 		log.Error("plugin's new version is broken, the old one serves on: repair the file", "revision", old.revision)
-		s.publish(p, old.with(err))
+		s.publish(p, old.with(err, src.revision))
 		return
 	}
 	m, roles := src.manifest, src.roles
@@ -134,7 +145,8 @@ func (s *Set) refuse(p *plugin, old *state, src source, err error) {
 	} else {
 		log.Error("plugin is broken, what concerns it is denied: repair or remove the file")
 	}
-	s.publish(p, &state{manifest: m, roles: roles, digest: src.digest, fault: err})
+	s.publish(p, &state{manifest: m, roles: roles, digest: src.digest, fault: err, changed: time.Now(), newest: src.revision,
+		nature: natureOf(src.wasm)})
 }
 
 // publish shows a state to requests and lets what it replaces finish.

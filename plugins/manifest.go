@@ -62,6 +62,10 @@ type manifest struct {
 	// PublicKey is that of the key which must have signed the module; publicKey is the same, once it has been read.
 	PublicKey string `json:"publicKey,omitempty"`
 	publicKey *signature.PublicKey
+
+	// shown is the manifest as JSON without limits and secrets, settingNames what settings there are.
+	shown        []byte
+	settingNames []string
 }
 
 // admissionConfig is a webhook's matching, as in ValidatingWebhookConfiguration.
@@ -100,7 +104,10 @@ func parseManifest(data []byte) (*manifest, error) {
 		}
 	}
 	m.setDefaults()
-	return m, m.check()
+	if err := m.check(); err != nil {
+		return m, err
+	}
+	return m, m.show()
 }
 
 func (m *manifest) setDefaults() {
@@ -150,6 +157,7 @@ func unknownManifest() *manifest {
 		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},
 	}}}}
 	m.setDefaults()
+	_ = m.show() // there are neither settings nor capabilities that could keep it from being written
 	return m
 }
 

@@ -23,6 +23,9 @@ func (h *host) calls() map[string]float64 {
 	}
 	got := map[string]float64{}
 	for _, family := range families {
+		if name := family.GetName(); name != "gatehouse_plugin_calls_total" && name != "gatehouse_plugin_duration_seconds" {
+			continue
+		}
 		for _, metric := range family.GetMetric() {
 			var labels []string
 			for _, label := range metric.GetLabel() {

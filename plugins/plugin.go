@@ -12,8 +12,10 @@ import (
 
 // plugin is one name in the folder, from its file's coming to its going.
 type plugin struct {
-	name   string
-	counts *counts
+	name string
+	// born is when the plugin came into the folder.
+	born   time.Time
+	counts counts
 	// state is what requests see; loading replaces it as a whole.
 	state atomic.Pointer[state]
 	// failures are its last ones.
@@ -41,6 +43,12 @@ type state struct {
 	module   *sandbox.Module
 	revision string
 	since    time.Time
+	// changed is when the plugin came into this state.
+	changed time.Time
+	// newest is the revision of the files that were read last, whether they serve or not; "" when none could be read.
+	newest string
+	// nature is what the bytes of the module tell.
+	nature nature
 	// digest identifies the compiled code of the module that serves, or that was refused; "" when none could be read.
 	digest string
 	// fault is why the newest files do not serve; nil when they do, or are still being loaded.
@@ -52,11 +60,11 @@ type state struct {
 // pending reports whether the first load is still under way.
 func (s *state) pending() bool { return s.module == nil && s.fault == nil }
 
-// with is the state with another fault.
-func (s *state) with(fault error) *state {
-	changed := *s
-	changed.fault = fault
-	return &changed
+// with is the state with another fault of the newest files.
+func (s *state) with(fault error, newest string) *state {
+	other := *s
+	other.fault, other.newest, other.changed = fault, newest, time.Now()
+	return &other
 }
 
 // want asks for the plugin's files to be loaded and reports whether the caller has to do it: otherwise the goroutine that is
@@ -120,7 +128,7 @@ func (p *plugin) remove() *sandbox.Module {
 	}
 	s := p.state.Load()
 	if s.pending() { // requests that wait for the load need not wait for ever
-		p.state.Store(s.with(errors.New("its file has been removed")))
+		p.state.Store(s.with(errors.New("its file has been removed"), ""))
 		close(s.loaded)
 	}
 	return s.module
@@ -160,75 +168,4 @@ func (p *plugin) begin(stop func()) bool {
 	defer p.mu.Unlock()
 	p.stop = stop
 	return !p.gone
-}
-
-// State says in a word how a plugin is.
-type State string
-
-const (
-	// Loading: the first load is under way; requests that concern the plugin wait.
-	Loading State = "Loading"
-	// Serving: the newest files serve.
-	Serving State = "Serving"
-	// Stale: the newest files are broken, the last good revision serves.
-	Stale State = "Stale"
-	// Broken: nothing serves; requests that concern the plugin are denied unless its failurePolicy is Ignore.
-	Broken State = "Broken"
-	// Quarantined: a revision serves, but has failed so often that it is not asked about some or all of what concerns it for a while;
-	// Status.Quarantines says about what. Whether the newest files are broken, as when Stale, is to be told by Status.Fault.
-	Quarantined State = "Quarantined"
-)
-
-// Status is what can be told about a plugin.
-type Status struct {
-	Name        string
-	Description string
-	State       State
-	// Revision identifies the content of the files that serve; empty when none do.
-	Revision string
-	// Since is when that revision began to serve.
-	Since time.Time
-	// Roles are those in which the serving revision is asked.
-	Roles []sandbox.Role
-	// Fault is why the newest files do not serve; nil when they do.
-	Fault error
-	// Quarantines are what the serving revision is not asked about for now, those about everybody's requests first and at most ten of
-	// the others; none unless it is Quarantined.
-	Quarantines []Quarantine
-	// Failures are the last calls that it could not decide, the newest first, at most ten. They are not those of the serving revision
-	// alone.
-	Failures []Failure
-}
-
-// Quarantine says that a plugin has failed too often in a row to be asked. Its failurePolicy answers at once in its stead.
-type Quarantine struct {
-	// Role is the one in which it is not asked.
-	Role sandbox.Role
-	// About says whose requests it is not asked about, such as `user "jane" in namespace "default"`; empty means everybody's.
-	About string
-	// Since is when it began. Once Until has passed the next request is put to the plugin, and ends the quarantine if that does not fail.
-	Since, Until time.Time
-	// Failures counts those that led to it and those since; Last is the newest of them.
-	Failures int
-	Last     Failure
-}
-
-func (p *plugin) status() Status {
-	s := p.state.Load()
-	status := Status{Name: p.name, Description: s.manifest.Description, Revision: s.revision, Since: s.since, Fault: s.fault,
-		Failures: p.failures.list()}
-	switch {
-	case s.pending():
-		status.State = Loading
-	case s.module == nil:
-		status.State = Broken
-	case s.fault != nil:
-		status.State = Stale
-	default:
-		status.State = Serving
-	}
-	if s.module != nil {
-		status.Roles = s.roles.list()
-	}
-	return status
 }

@@ -56,8 +56,6 @@ type Set struct {
 	// any.
 	roster    atomic.Pointer[roster]
 	shuffling sync.Mutex // guards that no roster replaces one made of newer states
-	// metrics counts for all of them.
-	metrics *metrics
 	// compiling holds a token for each load at work, so that many files do not take all memory at once.
 	compiling chan struct{}
 	// syncs asks the goroutine that follows the folder to read it now; the channel sent is closed when it has.
@@ -93,7 +91,6 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 	s := &Set{
 		options:   options,
 		exempt:    exemptResources(),
-		metrics:   newMetrics(),
 		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		syncs:     make(chan chan struct{}),
 		changed:   make(chan struct{}),

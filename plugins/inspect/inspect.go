@@ -3,7 +3,7 @@ package inspect
 
 import (
 	"context"
-	"encoding/binary"
+	encoding "encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +11,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"gatehouse/plugins/internal/binary"
+	"gatehouse/plugins/kubewarden"
 )
 
 // What a module exports or imports that is a policy for others' hosts.
@@ -18,11 +21,15 @@ const (
 	markerPrefix = "gatehouse_abi_v"
 	opaExport    = "opa_eval"
 	waPCExport   = "__guest_call"
+	// wasiCommand is the ABI of policies that are commands: each call runs the module from its start to its end.
+	wasiCommand = "WASI"
+	// producersSection is where compilers say who they are.
+	producersSection = "producers"
 )
 
 // Module is what a module holds.
 type Module struct {
-	// ABI is how hosts speak with it: gatehouse_abi_v1, "OPA" for compiled Rego, "waPC", or "" if that cannot be told.
+	// ABI is how hosts speak with it: gatehouse_abi_v1, "Rego" for compiled Rego, "waPC", "WASI" for a policy that is a command, or "" if that cannot be told.
 	ABI string
 	// Language is what the module's compilers say of it, such as "Go go1.26.1"; "" if they say nothing.
 	Language string
@@ -34,7 +41,7 @@ type Module struct {
 
 // Read takes a module apart. Cancelling ctx gives up. The error says why it is no module.
 func Read(ctx context.Context, wasm []byte) (*Module, error) {
-	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCustomSections(true))
+	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 	defer runtime.Close(ctx)
 	code, err := runtime.CompileModule(ctx, wasm)
 	if err != nil {
@@ -42,9 +49,9 @@ func Read(ctx context.Context, wasm []byte) (*Module, error) {
 		return nil, fmt.Errorf("no WebAssembly module: %s", first)
 	}
 	m := &Module{}
+	m.ABI, m.Language = Nature(wasm)
 	for name, f := range code.ExportedFunctions() {
 		m.Exports = append(m.Exports, name+" "+typeOf(f))
-		m.ABI = newerABI(m.ABI, name)
 	}
 	for _, f := range code.ImportedFunctions() {
 		module, name, _ := f.Import()
@@ -56,12 +63,28 @@ func Read(ctx context.Context, wasm []byte) (*Module, error) {
 	for _, memory := range code.ExportedMemories() {
 		m.Memory = int64(memory.Min()) * page
 	}
-	for _, section := range code.CustomSections() {
-		if section.Name() == "producers" {
-			m.Language = language(section.Data())
+	return m, nil
+}
+
+// Nature tells the ABI and the language of a module as Read does, from its bytes alone: nothing is compiled, so it is good for modules that
+// would not compile. Both are empty for what is no module.
+func Nature(wasm []byte) (abi, language string) {
+	outline, err := binary.Read(wasm)
+	if err != nil {
+		return "", ""
+	}
+	for _, export := range outline.Exports {
+		if export.Kind == binary.Function {
+			abi = newerABI(abi, export.Name)
 		}
 	}
-	return m, nil
+	if abi == "" && kubewarden.Detect(outline) {
+		abi = wasiCommand
+	}
+	if section, ok := outline.Custom(producersSection); ok {
+		language = languageOf(section)
+	}
+	return abi, language
 }
 
 // newerABI is the better of an ABI and what an export tells.
@@ -72,7 +95,7 @@ func newerABI(known, export string) string {
 			return export
 		}
 	case export == opaExport && known == "":
-		return "OPA"
+		return "Rego"
 	case export == waPCExport && known == "":
 		return "waPC"
 	}
@@ -92,9 +115,9 @@ func names(types []api.ValueType) string {
 	return strings.Join(all, ", ")
 }
 
-// language reads the custom section in which compilers say who they are. Anybody may write there what they like: a section that
+// languageOf reads the custom section in which compilers say who they are. Anybody may write there what they like: a section that
 // cannot be read tells nothing.
-func language(section []byte) string {
+func languageOf(section []byte) string {
 	r := &reader{rest: section}
 	for range r.number() {
 		field := r.text()
@@ -130,7 +153,7 @@ type reader struct {
 }
 
 func (r *reader) number() uint64 {
-	n, size := binary.Uvarint(r.rest)
+	n, size := encoding.Uvarint(r.rest)
 	if size <= 0 || n > uint64(len(r.rest)) {
 		r.rest, r.err = nil, errors.New("no number")
 		return 0

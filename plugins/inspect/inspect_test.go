@@ -29,8 +29,8 @@ func TestAModuleIsTakenApart(t *testing.T) {
 func TestTheNewestABICounts(t *testing.T) {
 	for _, test := range []struct{ known, export, want string }{
 		{"", "gatehouse_abi_v1", "gatehouse_abi_v1"}, {"gatehouse_abi_v2", "gatehouse_abi_v1", "gatehouse_abi_v2"},
-		{"gatehouse_abi_v9", "gatehouse_abi_v10", "gatehouse_abi_v10"}, {"OPA", "gatehouse_abi_v1", "gatehouse_abi_v1"},
-		{"", "opa_eval", "OPA"}, {"", "__guest_call", "waPC"}, {"gatehouse_abi_v1", "opa_eval", "gatehouse_abi_v1"}, {"", "main", ""},
+		{"gatehouse_abi_v9", "gatehouse_abi_v10", "gatehouse_abi_v10"}, {"Rego", "gatehouse_abi_v1", "gatehouse_abi_v1"},
+		{"", "opa_eval", "Rego"}, {"", "__guest_call", "waPC"}, {"gatehouse_abi_v1", "opa_eval", "gatehouse_abi_v1"}, {"", "main", ""},
 	} {
 		if got := newerABI(test.known, test.export); got != test.want {
 			t.Errorf("%q and then %q is %q, want %q", test.known, test.export, got, test.want)
@@ -49,5 +49,5 @@ func TestWhatIsNoModuleIsAnError(t *testing.T) {
 func FuzzLanguage(f *testing.F) {
 	f.Add([]byte("\x01\x08language\x02\x02Go\x041.26\x03C11\x00"))
 	f.Add([]byte("\xff\xff\xff\xff\x0f"))
-	f.Fuzz(func(_ *testing.T, section []byte) { language(section) })
+	f.Fuzz(func(_ *testing.T, section []byte) { languageOf(section) })
 }

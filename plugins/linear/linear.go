@@ -7,14 +7,17 @@ package linear
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/experimental"
 )
 
 // With returns a context under which instances get memory of this package's kind. Where the system refuses it, or on systems
-// without it, they get Go's.
-func With(ctx context.Context) context.Context {
-	return experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(allocate))
+// without it, they get Go's. used is how many bytes of it there are at any time, together with what else is counted there.
+func With(ctx context.Context, used *atomic.Int64) context.Context {
+	return experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(func(first, most uint64) experimental.LinearMemory {
+		return count(allocate(first, most), used)
+	}))
 }
 
 // onHeap is memory on Go's heap, with room for nothing more than is used: moving it is left to Go.

@@ -4,7 +4,6 @@ package linear
 
 import (
 	"math"
-	"runtime"
 	"syscall"
 
 	"github.com/tetratelabs/wazero/experimental"
@@ -19,10 +18,7 @@ func allocate(_, most uint64) experimental.LinearMemory {
 	if err != nil {
 		return &onHeap{}
 	}
-	m := &mapped{reserved: reserved}
-	// The runtime forgets to free the memory of an instance whose start function traps.
-	runtime.SetFinalizer(m, (*mapped).Free)
-	return m
+	return &mapped{reserved: reserved}
 }
 
 // mapped is memory of which the first part can be used.
@@ -53,7 +49,6 @@ func (m *mapped) Reallocate(size uint64) []byte {
 
 func (m *mapped) Free() {
 	if m.reserved != nil {
-		runtime.SetFinalizer(m, nil)
 		_ = syscall.Munmap(m.reserved) // it cannot fail for what Mmap has returned
 	}
 	m.reserved = nil

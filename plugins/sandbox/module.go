@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -49,7 +50,25 @@ type Module struct {
 	code     wazero.CompiledModule
 	roles    []Role
 	pool     *pool
+	memory   atomic.Int64 // bytes of linear memory that instances have
 }
+
+// Usage is what a module takes at one moment.
+type Usage struct {
+	// Instances are those that there are, and Busy those of them that are at work or being made.
+	Instances, Busy int
+	// Memory is the linear memory that they have together, in bytes.
+	Memory int64
+}
+
+// Usage tells what the module takes.
+func (m *Module) Usage() Usage {
+	busy, idle := m.pool.count()
+	return Usage{Instances: busy + idle, Busy: busy, Memory: m.memory.Load()}
+}
+
+// Limits are those of each instance, with no field zero.
+func (m *Module) Limits() Limits { return m.options.Limits }
 
 // Load compiles wasm, checks that it keeps the ABI, and makes a first instance so that a guest which cannot start or
 // rejects its settings is found out now. The error is a *Fault when the module is to blame. Cancelling ctx gives up.

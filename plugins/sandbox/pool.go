@@ -84,6 +84,13 @@ func (p *pool) discard(in *instance) {
 	p.free()
 }
 
+// count tells how many instances are in use, or being made, and how many are not.
+func (p *pool) count() (busy, idle int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cap(p.slots) - len(p.slots), len(p.idle)
+}
+
 // free gives back a slot without an instance.
 func (p *pool) free() { p.slots <- struct{}{} }
 

@@ -55,7 +55,7 @@ func (m *Machine) Log(level slog.Level, message []byte) { m.in.written.log(level
 // caller closes it. The error is a *Fault that names doing; a guest that exits well is none.
 func (m *Machine) Instantiate(ctx context.Context, doing string, adjust func(wazero.ModuleConfig) wazero.ModuleConfig) (api.Module, error) {
 	config := adjust(m.in.config().WithStartFunctions())
-	module, err := m.in.module.runtime.InstantiateModule(linear.With(ctx), m.in.module.code, config)
+	module, err := m.in.module.runtime.InstantiateModule(linear.With(ctx, &m.in.module.memory), m.in.module.code, config)
 	if err != nil {
 		return nil, runFault(ctx, err, doing, m.in.work.limit)
 	}
