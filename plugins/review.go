@@ -1,22 +1,21 @@
 package plugins
 
 import (
+	"errors"
 	"fmt"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apiserver/pkg/admission"
 
 	"gatehouse/plugins/field"
+	"gatehouse/plugins/patch"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -141,39 +140,25 @@ func userInfo(a admission.Attributes) authenticationv1.UserInfo {
 }
 
 // patched applies a patch to the object and returns the result, defaulted, or nil when it changes nothing.
-func (r *review) patched(patch jsonpatch.Patch) (runtime.Object, error) {
+func (r *review) patched(p jsonpatch.Patch) (runtime.Object, error) {
 	old := r.versioned.VersionedObject.Object()
 	if old == nil {
 		return nil, sandbox.Garbledf("it answered a patch, but there is no object to change when one is deleted")
 	}
-	objects := r.request.objects
-	codec := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory,
-		objects.GetObjectCreater(), objects.GetObjectTyper(), serializer.SerializerOptions{})
-	before, err := runtime.Encode(codec, old)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	after, err := patch.Apply(before)
-	if err != nil {
-		return nil, sandbox.Garbledf("its patch does not apply: %s", oneLine(err))
-	}
-	var into runtime.Object = &unstructured.Unstructured{}
-	if _, custom := old.(*unstructured.Unstructured); !custom {
-		if into, err = objects.GetObjectCreater().New(r.versioned.VersionedKind); err != nil {
-			return nil, apierrors.NewInternalError(err)
-		}
-	}
-	changed, _, err := codec.Decode(after, nil, into)
-	if err != nil {
-		return nil, &sandbox.Fault{Kind: sandbox.Garbled, Quote: oneLine(err),
+	result, changed, err := patch.Apply(old, r.versioned.VersionedKind, r.request.objects, p)
+	var blame *patch.Error
+	switch {
+	case errors.As(err, &blame) && blame.Misshapes:
+		return nil, &sandbox.Fault{Kind: sandbox.Garbled, Quote: oneLine(blame.Cause),
 			Cause: fmt.Sprintf("its patch makes the object something that is no %s", r.target.kind.Kind)}
-	}
-	same := apiequality.Semantic.DeepEqual(old, changed)
-	objects.GetObjectDefaulter().Default(changed)
-	if same {
+	case errors.As(err, &blame):
+		return nil, sandbox.Garbledf("its patch does not apply: %s", oneLine(blame.Cause))
+	case err != nil:
+		return nil, apierrors.NewInternalError(err)
+	case !changed:
 		return nil, nil
 	}
-	return changed, nil
+	return result, nil
 }
 
 // replace makes object the one that later guests see and that finish hands on.
