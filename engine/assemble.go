@@ -206,6 +206,9 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 		PublicKeys: s.config.Plugins.PublicKeys,
 		// A server that a broken plugin keeps from making its own namespaces and roles could not even be asked what is wrong.
 		Exempt:       loopback.Passed,
+		Namespaces:   s.parts.informers.Core().V1().Namespaces().Lister(),
+		Client:       s.parts.client,
+		Authorizer:   s.parts.reach,
 		Capabilities: capability.Host{Objects: s.parts.reach, Access: s.parts.reach},
 	})
 	return err

@@ -43,12 +43,15 @@ type reach struct {
 // served is what there is when the server has been put together.
 type served struct {
 	objects *api.API
+	members authorizer.UnconditionalAuthorizer
 	reviews *subjectaccessreview.REST
 }
 
 var (
 	_ capability.Objects = (*reach)(nil)
 	_ capability.Access  = (*reach)(nil)
+
+	_ authorizer.UnconditionalAuthorizer = (*reach)(nil)
 )
 
 func newReach(transport *loopback.Transport) *reach {
@@ -57,7 +60,16 @@ func newReach(transport *loopback.Transport) *reach {
 
 // serve lets plugins read objects and ask members.
 func (r *reach) serve(objects *api.API, members authorizer.UnconditionalAuthorizer) {
-	r.served.Store(&served{objects: objects, reviews: subjectaccessreview.NewREST(members, legacyscheme.Scheme)})
+	r.served.Store(&served{objects: objects, members: members, reviews: subjectaccessreview.NewREST(members, legacyscheme.Scheme)})
+}
+
+// Authorize implements authorizer.UnconditionalAuthorizer for plugins' matchConditions.
+func (r *reach) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	s := r.served.Load()
+	if s == nil {
+		return authorizer.DecisionNoOpinion, "", errNotServing
+	}
+	return s.members.Authorize(ctx, a)
 }
 
 // Get implements capability.Objects.

@@ -43,12 +43,12 @@ func (g *gate) ask(ctx context.Context, r *request) error {
 		return nil
 	}
 	var rev *review // made for the first plugin that is asked
-	asked, err := g.set.roster.Load().admitting(r)
+	asked, err := g.set.roster.Load().admitting(r, &g.set.namespaces)
 	if err != nil {
 		return err
 	}
 	for _, p := range asked {
-		c, err := g.concerned(ctx, r, p)
+		c, err := g.concerned(ctx, r, p, rev)
 		if err != nil {
 			return err
 		}
@@ -57,6 +57,11 @@ func (g *gate) ask(ctx context.Context, r *request) error {
 		}
 		if rev == nil {
 			rev = newReview(r)
+		}
+		if wanted, err := c.wanted(ctx, rev); err != nil {
+			return err
+		} else if !wanted {
+			continue
 		}
 		if err := c.ask(ctx, rev); err != nil {
 			return err
@@ -74,12 +79,19 @@ type writer struct {
 	target target
 }
 
-// concerned decides whether the plugin is to be asked, waiting for its first load if need be; nil when not.
-func (g *gate) concerned(ctx context.Context, r *request, p *plugin) (*writer, error) {
+// concerned decides by rules and selectors whether the plugin is to be asked, waiting for its first load if need be; nil when not. rev holds
+// what the plugins before it have changed; nil when none was asked.
+func (g *gate) concerned(ctx context.Context, r *request, p *plugin, rev *review) (*writer, error) {
+	seen := r.Attributes
+	if rev != nil && rev.versioned != nil {
+		seen = rev.versioned
+	}
 	var t target
 	c, err := g.set.concerned(ctx, p, sandbox.Admit, func(m *manifest) (concerns bool, err error) {
-		t, concerns, err = r.match(m)
-		return concerns, err
+		if t, concerns, err = r.match(m); err != nil || !concerns {
+			return false, err
+		}
+		return m.Admission.selectors.selects(seen, &g.set.namespaces)
 	})
 	switch {
 	case err == nil && c == nil:
@@ -88,6 +100,25 @@ func (g *gate) concerned(ctx context.Context, r *request, p *plugin) (*writer, e
 		return nil, statusOf(ctx, err)
 	}
 	return &writer{c, t}, nil
+}
+
+// wanted reports whether the plugin's matchConditions want it to be asked. When they cannot be evaluated the failurePolicy decides.
+func (c *writer) wanted(ctx context.Context, rev *review) (bool, error) {
+	matcher := c.state.manifest.Admission.matcher
+	if matcher == nil {
+		return true, nil
+	}
+	if err := rev.turnTo(c.target); err != nil {
+		return false, err
+	}
+	found := matcher.Match(ctx, rev.versioned, nil, c.set.options.Authorizer)
+	if found.Error == nil {
+		return found.Matches, nil
+	}
+	if ctx.Err() != nil {
+		return false, statusOf(ctx, found.Error)
+	}
+	return false, c.denyFor(ctx, rev, unevaluated("admission.matchConditions", found.Error))
 }
 
 // statusOf turns what kept a plugin from being asked into a Status.
@@ -181,6 +212,9 @@ func (c *writer) denyFor(ctx context.Context, rev *review, fault *sandbox.Fault)
 		slog.String("subresource", r.GetSubresource()), slog.String("namespace", r.GetNamespace()), slog.String("name", r.GetName()))
 	if err == nil {
 		return nil
+	}
+	if fault.Kind == Unevaluated { // as upstream answers
+		return apierrors.NewForbidden(r.GetResource().GroupResource(), r.GetName(), err)
 	}
 	return apierrors.NewInternalError(err)
 }

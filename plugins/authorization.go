@@ -100,7 +100,14 @@ func (a *Authorization) RulesFor(context.Context, user.Info, string) (
 
 // ask has one plugin decide.
 func (r *accessReview) ask(ctx context.Context, c *call) (authorizer.Decision, string) {
-	status, err := r.decide(ctx, c)
+	wanted, err := r.wanted(ctx, c)
+	if err == nil && !wanted {
+		return authorizer.DecisionNoOpinion, ""
+	}
+	var status authorizationv1.SubjectAccessReviewStatus
+	if err == nil {
+		status, err = r.decide(ctx, c)
+	}
 	var fault *sandbox.Fault
 	switch {
 	case errors.As(err, &fault):
@@ -146,6 +153,19 @@ func (c *call) carryOut(status authorizationv1.SubjectAccessReviewStatus) (autho
 		return authorizer.DecisionNoOpinion, ""
 	}
 	return authorizer.DecisionNoOpinion, by + reason
+}
+
+// wanted reports whether the plugin's matchConditions want it to be asked. That they cannot be evaluated is a *sandbox.Fault.
+func (r *accessReview) wanted(ctx context.Context, c *call) (bool, error) {
+	matcher := c.state.manifest.Authorization.matcher
+	if matcher == nil {
+		return true, nil
+	}
+	matches, err := matcher.Eval(ctx, r.review)
+	if err != nil && ctx.Err() == nil {
+		return false, unevaluated("authorization.matchConditions", err)
+	}
+	return matches, err
 }
 
 // decide runs the guest.

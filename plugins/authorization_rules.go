@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"strings"
 
+	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	authorizationcel "k8s.io/apiserver/pkg/authorization/cel"
 )
 
 // authorizationConfig says what an authorizer is asked about.
 type authorizationConfig struct {
 	// Rules are what it is asked about, any of them; every request when left out.
 	Rules []authorizationRule `json:"rules,omitempty"`
+	// MatchConditions are CEL expressions, all of which must be true besides. matcher evaluates them; nil when there are none.
+	MatchConditions []apiserverv1.WebhookMatchCondition `json:"matchConditions,omitempty"`
+	matcher         *authorizationcel.CELMatcher
 }
 
 // authorizationRule matches when each list that it has does; a list matches when one of its patterns does. Patterns are whole, or
@@ -47,7 +52,9 @@ func (a *authorizationConfig) check() error {
 			return fmt.Errorf("rules[%d].%w", i, err)
 		}
 	}
-	return nil
+	var err error
+	a.matcher, err = compileAuthorizationConditions(a.MatchConditions)
+	return err
 }
 
 func (r *authorizationRule) check() error {

@@ -21,6 +21,8 @@ func BenchmarkAdmit(b *testing.B) {
 	}{
 		{"no plugin", "", 0},
 		{"100 plugins for other resources", elsewhere, 100},
+		{"100 plugins for other namespaces", "admission: {namespaceSelector: {matchLabels: {team: blue}}}", 100},
+		{"100 plugins for other objects", "admission: {objectSelector: {matchLabels: {team: blue}}}", 100},
 		{"one plugin in one phase", "admission: {phases: [validate]}", 1},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
@@ -34,7 +36,9 @@ func BenchmarkAdmit(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			set, err := plugins.Open(b.Context(), plugins.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), Limits: calm()})
+			known := plugins.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), Limits: calm()}
+			world(nil)(&known)
+			set, err := plugins.Open(b.Context(), known)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -170,6 +170,9 @@ func (s *Set) retire(m *sandbox.Module) {
 
 // compile makes a module that serves out of what was read.
 func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Module, error) {
+	if s.options.Namespaces == nil && !src.manifest.Admission.selectors.namespaces.Empty() {
+		return nil, errors.New("admission.namespaceSelector: there is nobody here who knows the labels of namespaces")
+	}
 	operations, err := s.operations(name, src.manifest)
 	if err != nil {
 		return nil, err

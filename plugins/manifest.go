@@ -11,6 +11,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -76,6 +78,13 @@ type admissionConfig struct {
 	Rules []admissionregistrationv1.RuleWithOperations `json:"rules,omitempty"`
 	// MatchPolicy is Exact or Equivalent; Equivalent when left out, so that a rule cannot be evaded through another version.
 	MatchPolicy admissionregistrationv1.MatchPolicyType `json:"matchPolicy,omitempty"`
+	// NamespaceSelector and ObjectSelector select by labels; everything when left out. selectors is both, once they have been read.
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	ObjectSelector    *metav1.LabelSelector `json:"objectSelector,omitempty"`
+	selectors         selectors
+	// MatchConditions are CEL expressions, all of which must be true. matcher evaluates them; nil when there are none.
+	MatchConditions []admissionregistrationv1.MatchCondition `json:"matchConditions,omitempty"`
+	matcher         matchconditions.Matcher
 }
 
 // limitsConfig are a plugin's own limits.
@@ -158,6 +167,7 @@ func unknownManifest() *manifest {
 	}}}}
 	m.setDefaults()
 	_ = m.show() // there are neither settings nor capabilities that could keep it from being written
+	m.Admission.selectors = selectors{labels.Everything(), labels.Everything()}
 	return m
 }
 
@@ -200,6 +210,23 @@ func (m *manifest) checkAdmission() error {
 	case admissionregistrationv1.Exact, admissionregistrationv1.Equivalent:
 	default:
 		return fmt.Errorf("admission.matchPolicy: %q is neither Exact nor Equivalent", m.Admission.MatchPolicy)
+	}
+	if err := m.Admission.compile(); err != nil {
+		return fmt.Errorf("admission.%w", err)
+	}
+	return nil
+}
+
+// compile reads what is written in languages of their own.
+func (a *admissionConfig) compile() (err error) {
+	if a.selectors.namespaces, err = parseSelector(a.NamespaceSelector, "namespaceSelector"); err != nil {
+		return err
+	}
+	if a.selectors.objects, err = parseSelector(a.ObjectSelector, "objectSelector"); err != nil {
+		return err
+	}
+	if a.matcher, err = compileConditions(a.MatchConditions); err != nil {
+		return fmt.Errorf("matchConditions%w", err)
 	}
 	return nil
 }

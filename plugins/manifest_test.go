@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"gatehouse/plugins/sandbox"
@@ -47,7 +48,7 @@ failurePolicy: Ignore
 				Resources: []string{"pods", "pods/ephemeralcontainers"}, Scope: &namespaced},
 		}},
 	}
-	if diff := cmp.Diff(want, m.Admission); diff != "" {
+	if diff := cmp.Diff(want, m.Admission, cmpopts.IgnoreUnexported(admissionConfig{})); diff != "" {
 		t.Errorf("admission (-want +got):\n%s", diff)
 	}
 	limits := sandbox.Limits{Memory: 32 << 20, Output: 64 << 10, Deadline: 50 * time.Millisecond, Start: time.Second, Instances: 8}

@@ -1,14 +1,17 @@
 package plugins
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace"
 
 	"gatehouse/plugins/sandbox"
 )
@@ -32,7 +35,7 @@ type roster struct {
 	remaining atomic.Int64
 }
 
-// maxKindsOfWrites is far more than there are resources and operations on them.
+// maxKindsOfWrites is far more than there are resources and operations on them, and namespaces in which plugins are selective.
 const maxKindsOfWrites = 10_000
 
 // judge is an authorizer and what it is asked about, side by side because they are looked at with each request.
@@ -54,6 +57,15 @@ type kindOfWrite struct {
 type concerned struct {
 	equivalents []schema.GroupVersionResource
 	plugins     []*plugin
+	// selective is set if one of them selects namespaces; namespaces then has, by name, an *inNamespace.
+	selective  bool
+	namespaces sync.Map
+}
+
+// inNamespace are the plugins that do not select other namespaces than one, as long as that has these labels.
+type inNamespace struct {
+	labels  map[string]string
+	plugins []*plugin
 }
 
 func newRoster(all []*plugin) *roster {
@@ -118,30 +130,58 @@ func (r *roster) identifying(header http.Header) []*plugin {
 	return nil
 }
 
-// admitting are the plugins whose rules match a write.
-func (r *roster) admitting(w *request) ([]*plugin, error) {
+// admitting are the plugins whose rules match a write, without those that select other namespaces.
+func (r *roster) admitting(w *request, namespaces *namespace.Matcher) ([]*plugin, error) {
 	if len(r.admit) == 0 {
 		return nil, nil
 	}
 	kind := kindOfWrite{w.phase, w.GetOperation(), w.GetResource(), w.GetSubresource(), w.GetNamespace() != ""}
 	equivalents := w.equivalentResources()
 	if known, ok := r.writes.Load(kind); ok && slices.Equal(known.(*concerned).equivalents, equivalents) {
-		return known.(*concerned).plugins, nil
+		return r.within(known.(*concerned), w, namespaces), nil
 	}
 	found := &concerned{equivalents: equivalents}
 	for _, p := range r.admit {
-		_, concerns, err := w.match(p.state.Load().manifest)
+		m := p.state.Load().manifest
+		_, concerns, err := w.match(m)
 		if err != nil {
 			return nil, err
 		}
 		if concerns {
 			found.plugins = append(found.plugins, p)
+			found.selective = found.selective || !m.Admission.selectors.namespaces.Empty()
 		}
 	}
 	if r.remaining.Add(-1) >= 0 {
 		r.writes.Store(kind, found)
 	}
-	return found.plugins, nil
+	return r.within(found, w, namespaces), nil
+}
+
+// within are the plugins of all that do not select other namespaces than the write's. Where that is not easily said they all are: each
+// plugin's selectors are looked at once more.
+func (r *roster) within(all *concerned, w *request, namespaces *namespace.Matcher) []*plugin {
+	if !all.selective || w.GetNamespace() == "" || w.GetResource().Resource == "namespaces" {
+		return all.plugins
+	}
+	has, err := namespaces.GetNamespaceLabels(w.Attributes)
+	if err != nil {
+		return all.plugins
+	}
+	known, ok := all.namespaces.Load(w.GetNamespace())
+	if ok && maps.Equal(known.(*inNamespace).labels, has) {
+		return known.(*inNamespace).plugins
+	}
+	found := &inNamespace{labels: has}
+	for _, p := range all.plugins {
+		if p.state.Load().manifest.Admission.selectors.namespaces.Matches(labels.Set(has)) {
+			found.plugins = append(found.plugins, p)
+		}
+	}
+	if ok || r.remaining.Add(-1) >= 0 {
+		all.namespaces.Store(w.GetNamespace(), found)
+	}
+	return found.plugins
 }
 
 // reshuffle makes the roster anew, of other plugins if there are any. It must be called after each change of a plugin's state.

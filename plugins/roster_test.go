@@ -31,7 +31,7 @@ func rostered(t *testing.T, manifests ...string) *roster {
 // names are those of the plugins that a write concerns.
 func (r *roster) names(t *testing.T, w *request) string {
 	t.Helper()
-	found, err := r.admitting(w)
+	found, err := r.admitting(w, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"gatehouse/plugins/capability"
 	"gatehouse/plugins/sandbox"
@@ -39,6 +43,12 @@ type Options struct {
 	// Exempt, when given, tells the requests no plugin is asked about by their context: the server's own, without which it
 	// cannot run at all. It must go by something that no client can have.
 	Exempt func(context.Context) bool
+	// Namespaces and Client know namespaces, whose labels plugins may select by. Client is asked about those that Namespaces does not have,
+	// or not yet; it may be nil if there are none. Without Namespaces a plugin with a namespaceSelector is broken.
+	Namespaces corelisters.NamespaceLister
+	Client     kubernetes.Interface
+	// Authorizer answers what matchConditions ask about what may be done; nil lets such conditions fail.
+	Authorizer authorizer.UnconditionalAuthorizer
 	// Operations are what guests can ask of the server by name. Each is open to every plugin.
 	Operations map[string]sandbox.Operation
 	// Capabilities are what else they can ask, each as far as its configuration grants it.
@@ -49,8 +59,10 @@ type Options struct {
 type Set struct {
 	options Options
 	exempt  []schema.GroupResource
-	ctx     context.Context // ends when the set is closed
-	cancel  context.CancelFunc
+	// namespaces knows the labels of namespaces.
+	namespaces namespace.Matcher
+	ctx        context.Context // ends when the set is closed
+	cancel     context.CancelFunc
 
 	// roster is the plugins in the order in which they are asked. Only the goroutine that follows the folder adds and removes
 	// any.
@@ -89,11 +101,12 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 	}
 	limitCopies()
 	s := &Set{
-		options:   options,
-		exempt:    exemptResources(),
-		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		syncs:     make(chan chan struct{}),
-		changed:   make(chan struct{}),
+		options:    options,
+		exempt:     exemptResources(),
+		namespaces: namespace.Matcher{NamespaceLister: options.Namespaces, Client: options.Client},
+		compiling:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		syncs:      make(chan chan struct{}),
+		changed:    make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.roster.Store(newRoster(nil))

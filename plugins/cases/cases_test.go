@@ -34,12 +34,18 @@ func run(t *testing.T, p Plugin, all []Case) []Result {
 }
 
 const (
-	podsOnly = `admission: {phases: [mutate], rules: [{operations: ["*"], apiGroups: [""], apiVersions: [v1], resources: [pods]}]}`
-	headers  = `{authentication: {requests: {headers: [X-Key], clientCertificates: false}}, authorization: {rules: [{verbs: [get], resources: [pods]}]}}`
+	podsOnly  = `admission: {phases: [mutate], rules: [{operations: ["*"], apiGroups: [""], apiVersions: [v1], resources: [pods]}]}`
+	selective = `admission:
+  namespaceSelector: {matchExpressions: [{key: team, operator: In, values: [blue]}, {key: kubernetes.io/metadata.name, operator: In, values: [default]}]}
+  objectSelector: {matchLabels: {owner: jane}}
+  matchConditions: [{name: web, expression: "object.metadata.name == 'web' && !authorizer.group('').resource('pods').check('get').allowed()"}]`
+	headers = `{authentication: {requests: {headers: [X-Key], clientCertificates: false}}, authorization: {rules: [{verbs: [get], resources: [pods]}]}}`
 )
 
 func TestWhatComesOutAsWantedPasses(t *testing.T) {
-	for file, p := range map[string]Plugin{"admit": guest(t, "script", podsOnly), "identity": guest(t, "says", headers)} {
+	for file, p := range map[string]Plugin{
+		"admit": guest(t, "script", podsOnly), "identity": guest(t, "says", headers), "selective": guest(t, "allow", selective),
+	} {
 		for _, result := range run(t, p, load(t, filepath.Join("testdata", file+".yaml"))) {
 			for _, problem := range result.Problems {
 				t.Errorf("%s: %s: %s\n%s", file, result.Name, problem, result.Log)
@@ -117,12 +123,14 @@ func TestMistakesInCasesAreTold(t *testing.T) {
 		"":                              "has no cases",
 		"a: b":                          "cannot unmarshal",
 		"[{want: {decision: allowed}}]": "case 1 (): name: is missing",
-		"[{name: one, want: {decision: maybe}, " + review + "}]":                                                                         `case 1 (one): want.decision: "maybe" is none of ["allowed"`,
-		"[{name: one, want: {decision: allowed, message: '('}, " + review + "}]":                                                         "missing closing )",
-		"[{name: one, want: {decision: allowed}}]":                                                                                       "has neither a review nor a file",
-		"[{name: one, want: {decision: allowed}, file: a, " + review + "}]":                                                              "has a review and a file",
-		"[{name: one, want: {decision: allowed}, file: none.json}]":                                                                      "file: ",
-		"[{name: one, wants: {}, want: {decision: allowed}, " + review + "}]":                                                            `unknown field "[0].wants"`,
+		"[{name: one, want: {decision: maybe}, " + review + "}]":                            `case 1 (one): want.decision: "maybe" is none of ["allowed"`,
+		"[{name: one, want: {decision: allowed, message: '('}, " + review + "}]":            "missing closing )",
+		"[{name: one, want: {decision: allowed}}]":                                          "has neither a review nor a file",
+		"[{name: one, want: {decision: allowed}, file: a, " + review + "}]":                 "has a review and a file",
+		"[{name: one, want: {decision: allowed}, file: none.json}]":                         "file: ",
+		"[{name: one, wants: {}, want: {decision: allowed}, " + review + "}]":               `unknown field "[0].wants"`,
+		"[{name: one, want: {decision: allowed}, namespaceLabels: {a: b}, " + review + "}]": "namespaceLabels: are about reviews",
+		"[{name: one, want: {decision: allowed}, namespaceLabels: {a: 'b c'}, review: {apiVersion: admission.k8s.io/v1, kind: AdmissionReview, request: {kind: {version: v1, kind: Pod}}}}]": "namespaceLabels: Invalid value",
 		"[{name: one, want: {decision: allowed}, want: {}}]":                                                                             "already set",
 		"[{name: one, want: {decision: allowed, code: 403}, " + review + "}]":                                                            "want: code, object",
 		"[{name: one, want: {decision: allowed}, review: {kind: Pod}}]":                                                                  `apiVersion "" and kind "Pod" are none of`,

@@ -2,7 +2,8 @@
 // write a plugin in any language can test it without writing Go; reviews can be written by hand or recorded.
 //
 // A case goes through the very host that the server has: the plugin's own rules, settings and limits, patches, and what its
-// failure policy makes of a failure. Only the kinds of objects are not known: nothing is defaulted or converted.
+// failure policy makes of a failure. Only the kinds of objects are not known: nothing is defaulted or converted. To matchConditions that
+// ask the authorizer, nobody may do anything.
 package cases
 
 import (
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"strings"
 
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -47,6 +50,9 @@ type Case struct {
 	Name string `json:"name"`
 	// Settings stand in the place of those in the plugin's YAML; nil leaves these.
 	Settings json.RawMessage `json:"settings,omitempty"`
+	// NamespaceLabels are those of the namespace that the review is about, for plugins that select by them. It has kubernetes.io/metadata.name
+	// besides, as every namespace does.
+	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty"`
 	// Review is an AdmissionReview, a TokenReview, a RequestReview or a SubjectAccessReview; its kind tells the role. File has it
 	// instead, in YAML or JSON, by a path from the file of the case. A case that wants Refused has neither.
 	Review json.RawMessage `json:"review,omitempty"`
@@ -142,6 +148,12 @@ func (c *Case) complete(dir string) error {
 	var err error
 	if c.asked, err = parseReview(c.Review); err != nil {
 		return fmt.Errorf("review: %w", err)
+	}
+	if _, admits := c.asked.(*write); c.NamespaceLabels != nil && !admits {
+		return errors.New("namespaceLabels: are about reviews of the kind AdmissionReview")
+	}
+	if problems := metav1validation.ValidateLabels(c.NamespaceLabels, field.NewPath("namespaceLabels")); len(problems) > 0 {
+		return problems[0]
 	}
 	return c.Want.fits(c.asked)
 }

@@ -92,8 +92,9 @@ func (p Plugin) Run(ctx context.Context, all []Case) ([]Result, error) {
 // host is a plugin with some settings.
 type host struct {
 	*plugins.Set
-	counted *prometheus.Registry
-	log     *log
+	counted    *prometheus.Registry
+	log        *log
+	namespaces *namespaces
 }
 
 // open starts the plugin from a folder of its own. That it does not come up is told by its state.
@@ -113,11 +114,12 @@ func (p Plugin) open(ctx context.Context, dir, compiled string, settings []byte)
 			return nil, err
 		}
 	}
-	h := &host{counted: prometheus.NewRegistry(), log: &log{}}
+	h := &host{counted: prometheus.NewRegistry(), log: &log{}, namespaces: &namespaces{}}
 	h.Set, err = plugins.Open(ctx, plugins.Options{
 		Dir: dir, CacheDir: compiled, LoadWait: deadline,
-		Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTime})),
-		Limits: sandbox.Limits{Deadline: deadline, Start: deadline},
+		Logger:     slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTime})),
+		Limits:     sandbox.Limits{Deadline: deadline, Start: deadline},
+		Namespaces: h.namespaces, Authorizer: nobody{},
 	})
 	if err != nil {
 		return nil, err
@@ -159,6 +161,7 @@ func (h *host) run(ctx context.Context, c *Case) Result {
 		result.Problems = []string{"the plugin came up, want it to refuse its settings"}
 		return result
 	}
+	h.namespaces.labels = c.NamespaceLabels
 	before, err := h.tally()
 	began := time.Now()
 	o := c.asked.ask(ctx, h.Set)

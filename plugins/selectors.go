@@ -1,0 +1,53 @@
+package plugins
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/object"
+)
+
+// selectors are those of a plugin, parsed. They select everything where the plugin has none.
+type selectors struct{ namespaces, objects labels.Selector }
+
+// GetParsedNamespaceSelector implements namespace.NamespaceSelectorProvider.
+func (s *selectors) GetParsedNamespaceSelector() (labels.Selector, error) { return s.namespaces, nil }
+
+// GetParsedObjectSelector implements object.ObjectSelectorProvider.
+func (s *selectors) GetParsedObjectSelector() (labels.Selector, error) { return s.objects, nil }
+
+// parseSelector reads the selector that stands under key; nil selects everything.
+func parseSelector(selector *metav1.LabelSelector, key string) (labels.Selector, error) {
+	if selector == nil {
+		return labels.Everything(), nil
+	}
+	errs := metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, field.NewPath(key))
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return metav1.LabelSelectorAsSelector(selector)
+}
+
+// selects reports whether the labels of a write's namespace and object are those that the plugin asks for; the logic is that of
+// upstream's webhooks. Errors are Statuses, about the namespace.
+func (s *selectors) selects(a admission.Attributes, namespaces *namespace.Matcher) (bool, error) {
+	matches, namespaceErr := namespaces.MatchNamespaceSelector(s, a)
+	if !matches && namespaceErr == nil {
+		return false, nil
+	}
+	var objects object.Matcher
+	matches, objectErr := objects.MatchObjectSelector(s, a)
+	if !matches && objectErr == nil {
+		return false, nil // whatever is wrong with the namespace
+	}
+	switch {
+	case namespaceErr != nil:
+		return false, namespaceErr
+	case objectErr != nil:
+		return false, objectErr
+	}
+	return true, nil
+}
