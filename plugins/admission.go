@@ -47,8 +47,12 @@ func (g *gate) ask(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range asked {
-		c, err := g.concerned(ctx, r, p, rev)
+	seen := labelsOf(r.Attributes)
+	for i := range asked {
+		if selector := asked[i].objects; selector != nil && !seen.match(selector) {
+			continue
+		}
+		c, err := g.concerned(ctx, r, asked[i].plugin, rev)
 		if err != nil {
 			return err
 		}
@@ -66,6 +70,7 @@ func (g *gate) ask(ctx context.Context, r *request) error {
 		if err := c.ask(ctx, rev); err != nil {
 			return err
 		}
+		seen = labelsOf(rev.seen())
 	}
 	if rev == nil {
 		return nil
@@ -83,8 +88,8 @@ type writer struct {
 // what the plugins before it have changed; nil when none was asked.
 func (g *gate) concerned(ctx context.Context, r *request, p *plugin, rev *review) (*writer, error) {
 	seen := r.Attributes
-	if rev != nil && rev.versioned != nil {
-		seen = rev.versioned
+	if rev != nil {
+		seen = rev.seen()
 	}
 	var t target
 	c, err := g.set.concerned(ctx, p, sandbox.Admit, func(m *manifest) (concerns bool, err error) {

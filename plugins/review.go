@@ -55,6 +55,14 @@ func (r *review) turnTo(t target) error {
 	return nil
 }
 
+// seen is the write with what patches have changed.
+func (r *review) seen() admission.Attributes {
+	if r.versioned == nil {
+		return r.request.Attributes
+	}
+	return r.versioned
+}
+
 // forget drops what was made from an object that has changed since.
 func (r *review) forget() { r.admission, r.payload = nil, nil }
 

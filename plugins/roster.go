@@ -56,7 +56,7 @@ type kindOfWrite struct {
 // concerned are the plugins whose rules match a kind of write, as long as its resource has these equivalents.
 type concerned struct {
 	equivalents []schema.GroupVersionResource
-	plugins     []*plugin
+	plugins     []candidate
 	// selective is set if one of them selects namespaces; namespaces then has, by name, an *inNamespace.
 	selective  bool
 	namespaces sync.Map
@@ -65,7 +65,13 @@ type concerned struct {
 // inNamespace are the plugins that do not select other namespaces than one, as long as that has these labels.
 type inNamespace struct {
 	labels  map[string]string
-	plugins []*plugin
+	plugins []candidate
+}
+
+// candidate is a plugin that may have to be asked about a write, and the objects that it selects; nil for all.
+type candidate struct {
+	*plugin
+	objects labels.Selector
 }
 
 func newRoster(all []*plugin) *roster {
@@ -131,7 +137,7 @@ func (r *roster) identifying(header http.Header) []*plugin {
 }
 
 // admitting are the plugins whose rules match a write, without those that select other namespaces.
-func (r *roster) admitting(w *request, namespaces *namespace.Matcher) ([]*plugin, error) {
+func (r *roster) admitting(w *request, namespaces *namespace.Matcher) ([]candidate, error) {
 	if len(r.admit) == 0 {
 		return nil, nil
 	}
@@ -148,7 +154,11 @@ func (r *roster) admitting(w *request, namespaces *namespace.Matcher) ([]*plugin
 			return nil, err
 		}
 		if concerns {
-			found.plugins = append(found.plugins, p)
+			one := candidate{plugin: p}
+			if objects := m.Admission.selectors.objects; !objects.Empty() {
+				one.objects = objects
+			}
+			found.plugins = append(found.plugins, one)
 			found.selective = found.selective || !m.Admission.selectors.namespaces.Empty()
 		}
 	}
@@ -160,7 +170,7 @@ func (r *roster) admitting(w *request, namespaces *namespace.Matcher) ([]*plugin
 
 // within are the plugins of all that do not select other namespaces than the write's. Where that is not easily said they all are: each
 // plugin's selectors are looked at once more.
-func (r *roster) within(all *concerned, w *request, namespaces *namespace.Matcher) []*plugin {
+func (r *roster) within(all *concerned, w *request, namespaces *namespace.Matcher) []candidate {
 	if !all.selective || w.GetNamespace() == "" || w.GetResource().Resource == "namespaces" {
 		return all.plugins
 	}

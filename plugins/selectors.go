@@ -1,9 +1,11 @@
 package plugins
 
 import (
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace"
@@ -50,4 +52,22 @@ func (s *selectors) selects(a admission.Attributes, namespaces *namespace.Matche
 		return false, objectErr
 	}
 	return true, nil
+}
+
+// objectLabels are those of a write's object, before and after, read once for all plugins.
+type objectLabels struct{ object, old labels.Set }
+
+func labelsOf(a admission.Attributes) objectLabels {
+	read := func(object runtime.Object) labels.Set {
+		if accessor, err := meta.Accessor(object); err == nil {
+			return accessor.GetLabels()
+		}
+		return nil
+	}
+	return objectLabels{read(a.GetObject()), read(a.GetOldObject())}
+}
+
+// match reports whether a selector could select the object. Where that is not easily said it is true.
+func (l objectLabels) match(selector labels.Selector) bool {
+	return selector.Matches(l.object) || selector.Matches(l.old)
 }
