@@ -148,6 +148,10 @@ func (c *writer) ask(ctx context.Context, rev *review) error {
 	if c.state.module == nil {
 		return c.denyFor(ctx, rev, c.broken())
 	}
+	if fault := c.enter(func() origin { return originOfWrite(rev.request.Attributes) }); fault != nil {
+		return c.denyFor(ctx, rev, fault)
+	}
+	defer c.leave()
 	if err := rev.turnTo(c.target); err != nil {
 		return err
 	}
@@ -164,6 +168,15 @@ func (c *writer) ask(ctx context.Context, rev *review) error {
 	}
 	c.count(allowedResult)
 	return nil
+}
+
+// originOfWrite is its user and namespace.
+func originOfWrite(a admission.Attributes) origin {
+	from := origin{where: a.GetNamespace()}
+	if user := a.GetUserInfo(); user != nil {
+		from.who = user.GetName()
+	}
+	return from
 }
 
 // decide runs the guest.

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"strconv"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,17 +45,13 @@ type authentication struct {
 	set       *Set
 	selection Selection
 	audiences authenticator.Audiences
-	tokens    authenticator.Request
 }
 
 // Authentication is the member of the chain of authenticators that asks the selected plugins, in the order of their names: first
 // about the request's bearer token, then about the rest of it. Credentials are good for audiences, the server's own, unless
 // a plugin says otherwise.
 func (s *Set) Authentication(selection Selection, audiences authenticator.Audiences) Authenticator {
-	a := &authentication{set: s, selection: selection, audiences: audiences}
-	asked := authenticator.TokenFunc(a.authenticateToken)
-	a.tokens = union.New(bearertoken.New(asked), websocket.NewProtocolAuthenticator(asked))
-	return a
+	return &authentication{set: s, selection: selection, audiences: audiences}
 }
 
 // AuthenticateRequest implements authenticator.Request. A request without URL, as TokenReviews are, has nothing but a token.
@@ -62,7 +61,10 @@ func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Re
 	if len(roster.tokens) > 0 {
 		var response *authenticator.Response
 		var ok bool
-		if response, ok, tokenErr = a.tokens.AuthenticateRequest(r); ok {
+		asked := authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
+			return a.authenticateToken(ctx, token, r.RemoteAddr)
+		})
+		if response, ok, tokenErr = union.New(bearertoken.New(asked), websocket.NewProtocolAuthenticator(asked)).AuthenticateRequest(r); ok {
 			return response, true, nil
 		}
 		if errors.Is(tokenErr, errNobodyAsked) {
@@ -74,7 +76,7 @@ func (a *authentication) AuthenticateRequest(r *http.Request) (*authenticator.Re
 		return nil, false, tokenErr
 	}
 	var last *requestReview
-	response, ok, err := a.each(r.Context(), candidates, func(m *manifest) bool { return m.Authentication.Requests.wants(r) },
+	response, ok, err := a.each(r.Context(), r.RemoteAddr, candidates, func(m *manifest) bool { return m.Authentication.Requests.wants(r) },
 		func(m *manifest) identityReview {
 			last = newRequestReview(r, m.Authentication.Requests)
 			return last
@@ -96,16 +98,16 @@ func (a *authentication) Credentials(header http.Header) string {
 
 func both(errs ...error) error { return utilerrors.NewAggregate(errs) }
 
-// authenticateToken asks about a bearer token.
-func (a *authentication) authenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
-	return a.each(ctx, a.set.roster.Load().tokens, func(m *manifest) bool { return *m.Authentication.Tokens },
+// authenticateToken asks about a bearer token that came from an address; "" if that is not known.
+func (a *authentication) authenticateToken(ctx context.Context, token, address string) (*authenticator.Response, bool, error) {
+	return a.each(ctx, address, a.set.roster.Load().tokens, func(m *manifest) bool { return *m.Authentication.Tokens },
 		func(*manifest) identityReview { return newTokenReview(ctx, token) })
 }
 
 // each asks those of the candidates that are selected and want to be asked, until one lets the request in. Without any the error is
 // errNobodyAsked.
 func (a *authentication) each(
-	ctx context.Context, candidates []*plugin, wants func(*manifest) bool, review func(*manifest) identityReview,
+	ctx context.Context, address string, candidates []*plugin, wants func(*manifest) bool, review func(*manifest) identityReview,
 ) (*authenticator.Response, bool, error) {
 	var errs []error
 	asked := false
@@ -121,7 +123,7 @@ func (a *authentication) each(
 		asked = true
 		var response *authenticator.Response
 		if err == nil {
-			response, err = a.ask(ctx, c, review(c.state.manifest))
+			response, err = a.ask(ctx, c, address, review(c.state.manifest))
 		}
 		if response != nil {
 			return response, true, nil
@@ -146,8 +148,9 @@ func unavailability(ctx context.Context, err error) error {
 }
 
 // ask has one plugin decide. Neither a response nor an error is no opinion.
-func (a *authentication) ask(ctx context.Context, c *call, review identityReview) (*authenticator.Response, error) {
-	response, err := a.decide(ctx, c, review)
+func (a *authentication) ask(ctx context.Context, c *call, address string, review identityReview) (*authenticator.Response, error) {
+	defer c.leave()
+	response, err := a.decide(ctx, c, address, review)
 	var fault *sandbox.Fault
 	switch {
 	case errors.As(err, &fault):
@@ -164,10 +167,13 @@ func (a *authentication) ask(ctx context.Context, c *call, review identityReview
 }
 
 // decide runs the guest and judges its answer.
-func (a *authentication) decide(ctx context.Context, c *call, review identityReview) (*authenticator.Response, error) {
+func (a *authentication) decide(ctx context.Context, c *call, address string, review identityReview) (*authenticator.Response, error) {
 	var status authenticationv1.TokenReviewStatus
 	if c.state.module == nil {
 		return nil, c.broken()
+	}
+	if fault := c.enter(func() origin { return a.originOf(address, review) }); fault != nil {
+		return nil, fault
 	}
 	payload, err := json.Marshal(review)
 	if err != nil {
@@ -204,6 +210,35 @@ func (a *authentication) decide(ctx context.Context, c *call, review identityRev
 			Name: status.User.Username, UID: status.User.UID, Groups: status.User.Groups, Extra: extra,
 		},
 	}, nil
+}
+
+// originOf is the address, and the credentials themselves without telling them.
+func (a *authentication) originOf(address string, review identityReview) origin {
+	var hash maphash.Hash
+	hash.SetSeed(a.set.seed)
+	for _, one := range review.credentials() {
+		_, _ = hash.WriteString(one) // never fails
+		_ = hash.WriteByte(0)
+	}
+	return origin{who: network(address), where: strconv.FormatUint(hash.Sum64(), 16)}
+}
+
+// network is whom an address belongs to: of the sixth version anybody has 2^64.
+func network(address string) string {
+	const ofOne = 64
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return ""
+	}
+	ip := at.Addr().Unmap()
+	if ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.WithZone("").Prefix(ofOne)
+	if err != nil {
+		return ip.String()
+	}
+	return prefix.String()
 }
 
 // accept says for which audiences credentials are good, and false if for none that are wanted; the rules are those upstream has for

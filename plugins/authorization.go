@@ -104,6 +104,7 @@ func (r *accessReview) ask(ctx context.Context, c *call) (authorizer.Decision, s
 	if err == nil && !wanted {
 		return authorizer.DecisionNoOpinion, ""
 	}
+	defer c.leave()
 	var status authorizationv1.SubjectAccessReviewStatus
 	if err == nil {
 		status, err = r.decide(ctx, c)
@@ -173,6 +174,9 @@ func (r *accessReview) decide(ctx context.Context, c *call) (status authorizatio
 	if c.state.module == nil {
 		return status, c.broken()
 	}
+	if fault := c.enter(r.origin); fault != nil {
+		return status, fault
+	}
 	if r.payload == nil {
 		if r.payload, err = json.Marshal(r.review); err != nil {
 			return status, fmt.Errorf("encode the SubjectAccessReview: %w", err)
@@ -182,6 +186,15 @@ func (r *accessReview) decide(ctx context.Context, c *call) (status authorizatio
 		return parseAccess(answer, &status)
 	})
 	return status, err
+}
+
+// origin is the review's user and namespace.
+func (r *accessReview) origin() origin {
+	from := origin{who: r.review.Spec.User}
+	if resource := r.review.Spec.ResourceAttributes; resource != nil {
+		from.where = resource.Namespace
+	}
+	return from
 }
 
 // parseAccess reads the SubjectAccessReview an authorizer answers. Every error is a *sandbox.Fault.

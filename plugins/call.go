@@ -18,6 +18,11 @@ type call struct {
 	plugin *plugin
 	state  *state
 	role   sandbox.Role
+
+	// from is where the request comes from, conduct the plugin's in such a role and test what the call may end; set by enter.
+	from    func() origin
+	conduct *conduct
+	test    *streak
 }
 
 // unavailable is why nobody knows what a plugin would have said, for no fault of the plugin's.
@@ -112,8 +117,12 @@ func (c *call) broken() *sandbox.Fault {
 // failed does what the plugin's failurePolicy says about a fault: the error is nil when the request is to go on without the plugin.
 // place is where the request was, for audit and log; annotate adds to the request's audit event.
 func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, annotate func(key, value string), about ...slog.Attr) error {
-	if c.state.module != nil { // why a plugin did not load is told by its status
-		c.plugin.failures.add(c.failureOf(fault, time.Now()))
+	if c.state.module != nil && fault.Kind != Barred { // why a plugin did not load, or is not asked, is told by its status
+		failure := c.failureOf(fault, c.set.now())
+		c.plugin.failures.add(failure)
+		if fault.Kind != Unevaluated {
+			c.blamed(failure)
+		}
 	}
 	c.plugin.counts.failed(c.role, fault.Kind)
 	err := fmt.Errorf("failed calling %s plugin %q%s: %w", nounOf(c.role), c.plugin.name, c.revision(), fault)
@@ -126,14 +135,22 @@ func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, a
 	}
 	if c.state.manifest.FailurePolicy == ignore {
 		c.count(ignoredResult)
-		c.set.options.Logger.LogAttrs(ctx, slog.LevelWarn, "plugin failed, the request goes on without it", attrs...)
+		c.set.options.Logger.LogAttrs(ctx, levelOf(fault, slog.LevelWarn), "plugin failed, the request goes on without it", attrs...)
 		annotate(fmt.Sprintf("%s.failed-open.plugins.gatehouse.dev/%s", place, c.plugin.name), fault.Error())
 		warning.AddWarning(ctx, "", err.Error())
 		return nil
 	}
 	c.count(failedResult)
-	c.set.options.Logger.LogAttrs(ctx, slog.LevelError, "plugin failed, "+consequence(c.role), attrs...)
+	c.set.options.Logger.LogAttrs(ctx, levelOf(fault, slog.LevelError), "plugin failed, "+consequence(c.role), attrs...)
 	return err
+}
+
+// levelOf is the level at which a fault is logged: that of a quarantine has been said when it began.
+func levelOf(fault *sandbox.Fault, level slog.Level) slog.Level {
+	if fault.Kind == Barred {
+		return slog.LevelDebug
+	}
+	return level
 }
 
 // consequence is what a failure means in a role.
@@ -153,4 +170,9 @@ func (c *call) revision() string {
 }
 
 // count notes how the call ended.
-func (c *call) count(r result) { c.plugin.counts.ended(c.role, r) }
+func (c *call) count(r result) {
+	c.plugin.counts.ended(c.role, r)
+	if r != failedResult && r != ignoredResult {
+		c.answered()
+	}
+}

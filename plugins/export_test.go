@@ -38,3 +38,6 @@ func (s *Set) Pending(name string) PendingPlugin {
 
 // Remove is the removal of its file.
 func (p PendingPlugin) Remove() { p.p.remove() }
+
+// SetClock sets the clock by which quarantines go. It must not be called while requests are under way.
+func (s *Set) SetClock(now func() time.Time) { s.now = now }

@@ -17,8 +17,10 @@ func TestTheLastFailuresAreRemembered(t *testing.T) {
 	if got := h.only().Failures; len(got) != 0 {
 		t.Fatalf("there are failures before the first call: %v", got)
 	}
-	for range 12 {
-		if err := h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))); err != nil {
+	for i := range 12 {
+		pod := plugintest.Pod(nil)
+		pod.Namespace = fmt.Sprint(i) // or it would be quarantined
+		if err := h.admit(t.Context(), plugintest.Create(pod)); err != nil {
 			t.Fatal(err)
 		}
 	}

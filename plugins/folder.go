@@ -187,6 +187,7 @@ func (s *Set) follow(f *folder) {
 			close(scanned)
 		case now := <-tidy.C:
 			s.trim(now.Add(-idleFor))
+			s.forgive(now)
 			s.rescan(f)
 			s.retry(now)
 		}

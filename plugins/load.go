@@ -122,7 +122,7 @@ func (s *Set) loadOnce(p *plugin) {
 	}
 	now := time.Now()
 	s.publish(p, &state{manifest: src.manifest, roles: roles, module: module, digest: src.digest, revision: src.revision, since: now,
-		changed: now, newest: src.revision, nature: natureOf(src.wasm)})
+		changed: now, newest: src.revision, nature: natureOf(src.wasm), conducts: &conducts{}})
 	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", roles.list(),
 		"took", time.Since(began).Round(time.Millisecond).String())
 }

@@ -29,7 +29,7 @@ func allResults() []result {
 
 func allFaults() []sandbox.FaultKind {
 	return []sandbox.FaultKind{sandbox.Rejected, sandbox.Trapped, sandbox.Overdue, sandbox.Misaddressed, sandbox.Oversized, sandbox.Garbled,
-		sandbox.Refused, sandbox.Busy}
+		sandbox.Refused, sandbox.Busy, Unevaluated, Barred}
 }
 
 func allStates() []State { return []State{Loading, Serving, Stale, Broken, Quarantined} }
@@ -37,7 +37,7 @@ func allStates() []State { return []State{Loading, Serving, Stale, Broken, Quara
 const (
 	roleCount   = 3
 	resultCount = 5
-	faultCount  = 8
+	faultCount  = 10
 )
 
 // counts counts for one plugin, from its file's coming to its going. Its methods may be called from several goroutines.
@@ -53,6 +53,8 @@ type roleCounts struct {
 	results [resultCount]atomic.Uint64
 	faults  [faultCount]atomic.Uint64
 	latency latency
+	// quarantines counts those that began.
+	quarantines atomic.Uint64
 }
 
 // of is what is counted in a role.
@@ -96,7 +98,7 @@ func (s *Set) Metrics() prometheus.Collector { return metrics{s} }
 
 // described are the descriptions of all metrics.
 type described struct {
-	calls, duration, faults, state, instances, memory, loads, loadTime *prometheus.Desc
+	calls, duration, faults, state, instances, memory, loads, loadTime, quarantines *prometheus.Desc
 }
 
 func describe() described {
@@ -114,13 +116,15 @@ func describe() described {
 		memory:    describe("memory_bytes", "Linear memory of a plugin's instances, which is not in Go's heap."),
 		loads:     describe("loads_total", "Loads of a plugin's files, by result: serves or refused.", "result"),
 		loadTime:  describe("load_seconds", "How long the latest load of a plugin's files took, nearly all of it compiling."),
+		quarantines: describe("quarantines_total", "Quarantines that began, by role: a user's, an address's, or everybody's requests that a plugin was "+
+			"not asked about for a while because it had failed too often.", "role"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m metrics) Describe(to chan<- *prometheus.Desc) {
 	d := describe()
-	for _, one := range []*prometheus.Desc{d.calls, d.duration, d.faults, d.state, d.instances, d.memory, d.loads, d.loadTime} {
+	for _, one := range []*prometheus.Desc{d.calls, d.duration, d.faults, d.state, d.instances, d.memory, d.loads, d.loadTime, d.quarantines} {
 		to <- one
 	}
 }
@@ -145,6 +149,7 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 			for i, kind := range allFaults() {
 				count(d.faults, c.faults[i].Load(), p.name, string(role), string(kind))
 			}
+			count(d.quarantines, c.quarantines.Load(), p.name, string(role))
 			if buckets, n, sum := c.latency.cumulative(); n > 0 {
 				to <- prometheus.MustNewConstHistogram(d.duration, n, sum.Seconds(), buckets, p.name, string(role))
 			}

@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,12 @@ import (
 // calls are how many calls there were by plugin, result and role, and how many have been timed by plugin and role.
 func (h *host) calls() map[string]float64 {
 	h.t.Helper()
+	return h.counted("gatehouse_plugin_calls_total", "gatehouse_plugin_duration_seconds")
+}
+
+// counted are the values of some metrics by their labels.
+func (h *host) counted(names ...string) map[string]float64 {
+	h.t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(h.Metrics()); err != nil {
 		h.t.Fatal(err)
@@ -23,7 +30,7 @@ func (h *host) calls() map[string]float64 {
 	}
 	got := map[string]float64{}
 	for _, family := range families {
-		if name := family.GetName(); name != "gatehouse_plugin_calls_total" && name != "gatehouse_plugin_duration_seconds" {
+		if !slices.Contains(names, family.GetName()) {
 			continue
 		}
 		for _, metric := range family.GetMetric() {
@@ -34,7 +41,7 @@ func (h *host) calls() map[string]float64 {
 			if histogram := metric.GetHistogram(); histogram != nil {
 				got[strings.Join(labels, " ")+" timed"] = float64(histogram.GetSampleCount())
 			} else {
-				got[strings.Join(labels, " ")] = metric.GetCounter().GetValue()
+				got[strings.Join(labels, " ")] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
 			}
 		}
 	}

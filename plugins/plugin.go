@@ -55,6 +55,8 @@ type state struct {
 	fault error
 	// loaded is closed once the first load has ended; requests that come before wait for it.
 	loaded chan struct{}
+	// conducts are how the revision behaves; nil when none serves.
+	conducts *conducts
 }
 
 // pending reports whether the first load is still under way.

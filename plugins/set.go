@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"runtime"
@@ -59,6 +60,8 @@ type Options struct {
 type Set struct {
 	options Options
 	exempt  []schema.GroupResource
+	now     func() time.Time // for quarantines
+	seed    maphash.Seed     // of hashes of credentials
 	// namespaces knows the labels of namespaces.
 	namespaces namespace.Matcher
 	ctx        context.Context // ends when the set is closed
@@ -103,6 +106,8 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 	s := &Set{
 		options:    options,
 		exempt:     exemptResources(),
+		now:        time.Now,
+		seed:       maphash.MakeSeed(),
 		namespaces: namespace.Matcher{NamespaceLister: options.Namespaces, Client: options.Client},
 		compiling:  make(chan struct{}, runtime.GOMAXPROCS(0)),
 		syncs:      make(chan chan struct{}),

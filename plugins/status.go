@@ -100,6 +100,9 @@ func (p *plugin) status() Status {
 		ABI: s.nature.abi, Language: s.nature.language,
 		Calls: p.counts.calls(), Failures: p.failures.list(), Configuration: s.manifest.shown, SettingNames: s.manifest.settingNames,
 	}
+	if status.Quarantines = s.conducts.quarantines(); len(status.Quarantines) > 0 {
+		status.State, status.StateSince = Quarantined, status.Quarantines[0].Since
+	}
 	if s.module != nil {
 		status.Roles = s.roles.list()
 		status.Limits, status.Usage = s.module.Limits(), s.module.Usage()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -87,7 +88,7 @@ func (m mode) start(ctx context.Context, wasm []byte) (*guest, error) {
 		return nil, err
 	}
 	g.compiling = threadTime() - began
-	g.module, err = g.runtime.InstantiateModule(linear.With(ctx), code, wazero.NewModuleConfig().WithStartFunctions("_initialize").
+	g.module, err = g.runtime.InstantiateModule(linear.With(ctx, new(atomic.Int64)), code, wazero.NewModuleConfig().WithStartFunctions("_initialize").
 		WithSysWalltime().WithSysNanotime())
 	return g, err
 }
