@@ -181,12 +181,8 @@ func originOfWrite(a admission.Attributes) origin {
 
 // decide runs the guest.
 func (c *writer) decide(ctx context.Context, rev *review) (verdict, error) {
-	payload, err := rev.encoded()
-	if err != nil {
-		return verdict{}, err
-	}
 	var v verdict
-	err = c.run(ctx, sandbox.Request{Payload: payload, Fields: rev}, func(answer []byte) error {
+	err := c.run(ctx, sandbox.Request{Encode: rev.encoded, Fields: rev}, func(answer []byte) error {
 		var err error
 		v, err = parseAnswer(answer, rev.uid)
 		return err

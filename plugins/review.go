@@ -81,6 +81,10 @@ func (r *review) encoded() ([]byte, error) {
 
 // Field implements sandbox.Fields: the answer is what the JSON would hold, but is taken from the objects.
 func (r *review) Field(pointer string) (sandbox.Value, error) {
+	if pointer == "" {
+		payload, err := r.encoded()
+		return sandbox.Value{Kind: sandbox.Object, Text: payload}, err
+	}
 	request := r.current().Request
 	for _, part := range []struct {
 		prefix string

@@ -29,6 +29,7 @@ const (
 	memoryExport     = "memory"
 	allocExport      = "alloc"
 	configureExport  = "configure"
+	byFieldExport    = "admit_by_field"
 	initializeExport = "_initialize"
 )
 

@@ -28,6 +28,9 @@ func check(code wazero.CompiledModule) ([]Role, error) {
 	if err := checkFunction(exports, initializeExport, signature{}, false); err != nil {
 		return nil, err
 	}
+	if err := checkFunction(exports, byFieldExport, markerSignature(), false); err != nil {
+		return nil, err
+	}
 	var roles []Role
 	for _, role := range allRoles() {
 		if err := checkFunction(exports, string(role), callSignature(), false); err != nil {

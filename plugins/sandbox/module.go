@@ -180,8 +180,10 @@ func (m *Module) Roles() []Role { return slices.Clone(m.roles) }
 
 // Request is what a guest is asked.
 type Request struct {
-	// Payload is the review; it is copied into the guest's memory.
+	// Payload is the review; it is copied into the guest's memory, unless the guest looks at it by field only.
 	Payload []byte
+	// Encode, when given, makes the payload for a guest that takes one. Its error is passed on.
+	Encode func() ([]byte, error)
 	// Fields answers the guest's look-ups while it works on the review; nil answers every one with Absent.
 	Fields Fields
 }

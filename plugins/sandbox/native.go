@@ -36,6 +36,7 @@ func (native) Start(ctx context.Context, machine *Machine) (Guest, error) {
 		return nil, err
 	}
 	g := &nativeGuest{in: machine.in, module: module, alloc: module.ExportedFunction(allocExport)}
+	g.admitsByField = module.ExportedFunction(byFieldExport) != nil
 	g.roles = make(map[Role]api.Function, len(g.in.module.roles))
 	for _, role := range g.in.module.roles {
 		g.roles[role] = module.ExportedFunction(string(role))
@@ -53,7 +54,11 @@ type nativeGuest struct {
 	module api.Module
 	alloc  api.Function
 	roles  map[Role]api.Function
+	// admitsByField is set when the guest wants no payload in the role admit.
+	admitsByField bool
 }
+
+func (g *nativeGuest) byField(role Role) bool { return role == Admit && g.admitsByField }
 
 // configure hands the guest its settings; a guest without the function takes none.
 func (g *nativeGuest) configure() *Fault {
@@ -94,25 +99,15 @@ func (g *nativeGuest) Call(_ context.Context, role Role, payload []byte) ([]byte
 	return answer, nil
 }
 
-// run copies payload into the guest, calls function with it and returns a view of its answer, valid until the guest runs
-// again.
+// run copies payload into the guest, if there is any, calls function with it and returns a view of its answer, valid until the
+// guest runs again.
 func (g *nativeGuest) run(function api.Function, name string, payload []byte) ([]byte, *Fault) {
 	ctx, limit := g.in.work.ctx, g.in.work.limit
-	memory := g.module.Memory()
-	stack := [2]uint64{uint64(len(payload))}
-	if err := g.alloc.CallWithStack(ctx, stack[:]); err != nil {
-		return nil, runFault(ctx, err, allocExport, limit)
-	}
-	at := span{ptr: uint32(stack[0]), n: uint32(len(payload))}
-	if at.ptr == 0 {
-		return nil, faultf(Refused, "has no memory for a payload of %d bytes", at.n)
-	}
-	buffer, fault := view(memory, at, "the buffer from alloc")
+	at, fault := g.give(payload)
 	if fault != nil {
 		return nil, fault
 	}
-	copy(buffer, payload)
-	stack = [2]uint64{uint64(at.ptr), uint64(at.n)}
+	stack := [2]uint64{uint64(at.ptr), uint64(at.n)}
 	if err := function.CallWithStack(ctx, stack[:]); err != nil {
 		return nil, runFault(ctx, err, name, limit)
 	}
@@ -123,7 +118,29 @@ func (g *nativeGuest) run(function api.Function, name string, payload []byte) ([
 	if most := g.in.module.options.Limits.Output; int64(answer.n) > most {
 		return nil, faultf(Oversized, "%s answered %d bytes, its output limit is %d", name, answer.n, most)
 	}
-	return view(memory, answer, "the answer of "+name)
+	return view(g.module.Memory(), answer, "the answer of "+name)
+}
+
+// give copies payload into the guest.
+func (g *nativeGuest) give(payload []byte) (span, *Fault) {
+	if len(payload) == 0 {
+		return span{}, nil
+	}
+	ctx, limit := g.in.work.ctx, g.in.work.limit
+	stack := [1]uint64{uint64(len(payload))}
+	if err := g.alloc.CallWithStack(ctx, stack[:]); err != nil {
+		return span{}, runFault(ctx, err, allocExport, limit)
+	}
+	at := span{ptr: uint32(stack[0]), n: uint32(len(payload))}
+	if at.ptr == 0 {
+		return span{}, faultf(Refused, "has no memory for a payload of %d bytes", at.n)
+	}
+	buffer, fault := view(g.module.Memory(), at, "the buffer from alloc")
+	if fault != nil {
+		return span{}, fault
+	}
+	copy(buffer, payload)
+	return at, nil
 }
 
 func (g *nativeGuest) Close() {

@@ -101,6 +101,32 @@ func TestAFaultyInstanceIsReplaced(t *testing.T) {
 	}
 }
 
+func TestAPayloadIsMadeOnlyForGuestsThatTakeOne(t *testing.T) {
+	refused := errors.New("cannot be encoded")
+	fails := func() ([]byte, error) { return nil, refused }
+	made := func() ([]byte, error) { return []byte("x"), nil }
+	for _, test := range []struct {
+		name, guest, want string
+		encode            func() ([]byte, error)
+		err               error
+	}{
+		{"a guest that looks at fields is given none", "by-field", "ok", fails, nil},
+		{"a guest that takes one is given it", "allow", "{", made, nil},
+		{"an error is passed on", "allow", "", fails, refused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := load(t, guesttest.Read(t, test.guest), sandbox.Options{Limits: sandbox.Limits{Instances: 1}})
+			got, err := ask(m, sandbox.Request{Encode: test.encode})
+			if !strings.HasPrefix(got, test.want) || !errors.Is(err, test.err) {
+				t.Errorf("got %q, %v, want %q, %v", got, err, test.want, test.err)
+			}
+			if left := m.Trim(time.Now().Add(-time.Hour)); left != 1 {
+				t.Errorf("%d instances are left, want the one", left)
+			}
+		})
+	}
+}
+
 func TestAnErrorOfTheReaderKeepsTheInstance(t *testing.T) {
 	m := load(t, guesttest.Read(t, "allow"), sandbox.Options{})
 	denied := errors.New("denied")

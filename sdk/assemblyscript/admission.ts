@@ -5,6 +5,7 @@
 //
 //     handle((request: Request): Response => request.label("owner").exists ? allow() : deny("set the label owner"));
 
+import { makeRoom } from "./host";
 import { element, field, texts, Value } from "./index";
 import { Json } from "./json";
 import { answerTo, failed } from "./review";
@@ -170,6 +171,7 @@ export function handle(h: Handler): void { handler = h; }
 
 /** Answers one AdmissionReview; exporting it makes the plugin an admission controller. */
 export function admit(payload: usize, n: u32): u64 {
+  makeRoom(0); // there is no payload, and so nothing has been freed yet
   const decide = handler;
   if (decide === null) return failed("the plugin has no admission handler: call handle at the top level of its module");
   return decide(request).packed();

@@ -224,7 +224,7 @@ void gh_admission_patch(gh_admission *a, const char *op, gh_text value, const ch
 void gh_admission_set_label(gh_admission *a, const char *key, gh_text value);
 void gh_admission_set_annotation(gh_admission *a, const char *key, gh_text value);
 
-#define GH_ADMISSION(admit) GH_EXPORT("admit", gh_export_admit, gh_run_admission(admit))
+#define GH_ADMISSION(admit) GH_BY_FIELD GH_EXPORT("admit", gh_export_admit, gh_run_admission(admit))
 
 /*
  * ---- authentication: GH_AUTHENTICATION's function is asked who sent a request ----
@@ -302,7 +302,12 @@ void gh_authorization_error(gh_authorization *a, const char *format, ...) GH_FOR
 		(void)payload, (void)n; \
 		return gh_pack(answer); \
 	}
+/* The server need not write the review down: gh_field("") asks for all of it. */
+#define GH_BY_FIELD \
+	void gh_admit_by_field(void); \
+	__attribute__((export_name("admit_by_field"))) void gh_admit_by_field(void) {}
 #else /* a plugin's own tests: what the export would answer */
+#define GH_BY_FIELD
 #define GH_EXPORT(name, function, answer) \
 	gh_text function(uint32_t n); \
 	gh_text function(uint32_t n) \

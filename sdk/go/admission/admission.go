@@ -25,7 +25,7 @@ const (
 
 // Request is the review at hand. Its methods ask the server, which has the review decoded; nothing is parsed here. It is
 // good until the handler returns.
-type Request struct{ review []byte }
+type Request struct{}
 
 // Operation is one of Create, Update, Delete, Connect.
 func (r *Request) Operation() string { return r.text("operation") }
@@ -63,9 +63,9 @@ func (r *Request) OldObject(path ...string) gatehouse.Value {
 	return gatehouse.Field("/request/oldObject" + gatehouse.Pointer(path...))
 }
 
-// Review is the whole AdmissionReview (admission.k8s.io/v1) as JSON, for those who want to parse it. It is overwritten by the
-// next call.
-func (r *Request) Review() []byte { return r.review }
+// Review is the whole AdmissionReview (admission.k8s.io/v1) as JSON, for those who want to parse it. The server makes it when it is
+// asked for, which costs it more than all else of a call.
+func (r *Request) Review() []byte { return []byte(gatehouse.Field("").Text()) }
 
 func (r *Request) text(path ...string) string {
 	return gatehouse.Field("/request" + gatehouse.Pointer(path...)).Text()
@@ -82,11 +82,11 @@ var handler Handler
 func Handle(h Handler) { handler = h }
 
 // review answers one AdmissionReview.
-func review(payload []byte) []byte {
+func review() []byte {
 	if handler == nil {
 		return answer.Failure("the plugin has no admission handler: call admission.Handle in an init function")
 	}
-	response := handler(&Request{review: payload})
+	response := handler(&Request{})
 	if response == nil {
 		return answer.Failure("the plugin's handler returned no response")
 	}

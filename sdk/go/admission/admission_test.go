@@ -40,7 +40,7 @@ func ask(t *testing.T, h Handler) decoded {
 	t.Helper()
 	Handle(h)
 	t.Cleanup(func() { Handle(nil) })
-	text := review(nil)
+	text := review()
 	var d decoded
 	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatalf("%s: %v", text, err)

@@ -28,6 +28,10 @@ macro_rules! export {
         };
     };
     (@role Admission $plugin:ident) => {
+        // The server need not write the review down: it is asked for when a plugin wants it.
+        #[no_mangle]
+        pub extern "C" fn admit_by_field() {}
+
         #[no_mangle]
         pub extern "C" fn admit(_payload: usize, _n: usize) -> u64 {
             $plugin.with(|p| $crate::exported::role(p, $crate::admission::answer))
@@ -77,11 +81,6 @@ pub mod exported {
             payload.resize(n, 0);
             payload.as_mut_ptr() as usize
         })
-    }
-
-    /// The payload of the call at hand.
-    pub fn payload() -> String {
-        PAYLOAD.with(|payload| String::from_utf8_lossy(&payload.borrow()).into_owned())
     }
 
     /// Makes the plugin of its settings; what it answers is why it cannot.

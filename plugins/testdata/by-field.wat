@@ -1,0 +1,16 @@
+;; Wants no payload: it traps when it is offered or given one, and answers with two letters otherwise.
+(module
+  (memory (export "memory") 1)
+  (data (i32.const 16) "ok")
+  (func (export "gatehouse_abi_v1"))
+  (func (export "admit_by_field"))
+  (global $configured (mut i32) (i32.const 0))
+  (func (export "alloc") (param i32) (result i32)
+    (if (global.get $configured) (then unreachable))
+    i32.const 32)
+  (func (export "configure") (param i32 i32) (result i64)
+    (global.set $configured (i32.const 1))
+    i64.const 0)
+  (func (export "admit") (param $ptr i32) (param $n i32) (result i64)
+    (if (i32.or (local.get $ptr) (local.get $n)) (then unreachable))
+    (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.const 2))))
