@@ -198,6 +198,10 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 		}
 	}
 	s.parts.reach = newReach(s.parts.loopback)
+	configured := make(map[string]plugins.Configured, len(s.config.Plugins.Configurations))
+	for name, one := range s.config.Plugins.Configurations {
+		configured[name] = plugins.Configured{YAML: one.YAML, Origin: one.Origin}
+	}
 	s.parts.plugins, err = plugins.Open(ctx, plugins.Options{
 		Dir:        dir,
 		CacheDir:   filepath.Join(s.config.DataDir, compiledDir),
@@ -205,11 +209,12 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 		Logger:     s.logger.With("part", "plugins"),
 		PublicKeys: s.config.Plugins.PublicKeys,
 		// A server that a broken plugin keeps from making its own namespaces and roles could not even be asked what is wrong.
-		Exempt:       loopback.Passed,
-		Namespaces:   s.parts.informers.Core().V1().Namespaces().Lister(),
-		Client:       s.parts.client,
-		Authorizer:   s.parts.reach,
-		Capabilities: capability.Host{Objects: s.parts.reach, Access: s.parts.reach},
+		Exempt:         loopback.Passed,
+		Configurations: configured,
+		Namespaces:     s.parts.informers.Core().V1().Namespaces().Lister(),
+		Client:         s.parts.client,
+		Authorizer:     s.parts.reach,
+		Capabilities:   capability.Host{Objects: s.parts.reach, Access: s.parts.reach},
 	})
 	return err
 }

@@ -110,8 +110,12 @@ func (c *call) run(ctx context.Context, request sandbox.Request, accept func(ans
 // broken is the fault of a plugin that never loaded. It tells how to be rid of it, for it may be all that stands between the
 // reader and a working server.
 func (c *call) broken() *sandbox.Fault {
+	configured := ""
+	if c.plugin.configured != "" {
+		configured = " and its configuration"
+	}
 	return &sandbox.Fault{Kind: sandbox.Rejected, Cause: fmt.Sprintf("it did not load: %v; "+
-		"repair %s%s in the server's plugin folder, or remove it to go on without", c.state.fault, c.plugin.name, moduleSuffix)}
+		"repair %s%s in the server's plugin folder, or remove it%s to go on without", c.state.fault, c.plugin.name, moduleSuffix, configured)}
 }
 
 // failed does what the plugin's failurePolicy says about a fault: the error is nil when the request is to go on without the plugin.

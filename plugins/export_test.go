@@ -31,7 +31,7 @@ type PendingPlugin struct{ p *plugin }
 
 // Pending makes a plugin that is being loaded the only one. It must not be called while the folder changes.
 func (s *Set) Pending(name string) PendingPlugin {
-	p := newPlugin(s.options.Dir, name)
+	p := newPlugin(&s.options, name)
 	s.reshuffle([]*plugin{p})
 	return PendingPlugin{p}
 }

@@ -205,6 +205,7 @@ func (s *Set) rescan(f *folder) {
 		return
 	}
 	s.blind.Store(false)
+	names = s.withConfigured(names)
 	current := make(map[string]*plugin)
 	for _, p := range s.plugins() {
 		current[p.name] = p
@@ -213,7 +214,7 @@ func (s *Set) rescan(f *folder) {
 	for _, name := range names {
 		p, known := current[name]
 		if !known {
-			p = newPlugin(f.dir, name)
+			p = newPlugin(&s.options, name)
 		}
 		delete(current, name)
 		next = append(next, p)
@@ -229,6 +230,17 @@ func (s *Set) rescan(f *folder) {
 		}
 	}
 	s.announce()
+}
+
+// withConfigured adds the plugins that the server's configuration knows, of which names has those in the folder.
+func (s *Set) withConfigured(names []string) []string {
+	for name := range s.options.Configurations {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // startLoad has the plugin's files loaded in the background.

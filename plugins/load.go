@@ -47,10 +47,11 @@ type source struct {
 }
 
 // newPlugin gives the plugin called name a state from what can be told without compiling.
-func newPlugin(dir, name string) *plugin {
-	p := &plugin{name: name, born: bornAt(dir, name)}
-	m, err := readManifest(dir, name)
-	if err != nil {
+func newPlugin(o *Options, name string) *plugin {
+	dir := o.Dir
+	p := &plugin{name: name, born: bornAt(dir, name), configured: o.Configurations[name].Origin}
+	m, _, err := readManifest(o, name)
+	if err != nil && m == nil {
 		m = unknownManifest() // the load will find the same, and say so
 	}
 	p.state.Store(&state{manifest: m, roles: peekRoles(m, dir, name), changed: time.Now(), loaded: make(chan struct{})})
@@ -93,7 +94,7 @@ func (s *Set) loadOnce(p *plugin) {
 	}
 	old := p.state.Load()
 	began := time.Now()
-	src, err := readSource(s.options.Dir, p.name)
+	src, err := readSource(&s.options, p.name)
 	if err == nil {
 		err = src.manifest.verify(s.options.Dir, p.name, src.wasm, s.options.PublicKeys)
 	}
@@ -220,24 +221,28 @@ func (s *Set) operations(name string, m *manifest) (map[string]sandbox.Operation
 }
 
 // readSource reads a plugin's files. The manifest is there even when the module cannot be read.
-func readSource(dir, name string) (source, error) {
-	m, err := readManifest(dir, name)
-	if err != nil {
+func readSource(o *Options, name string) (source, error) {
+	m, raw, err := readManifest(o, name)
+	if m == nil {
 		return source{}, err
 	}
-	src := source{manifest: m, roles: peekRoles(m, dir, name)}
+	src := source{manifest: m, roles: peekRoles(m, o.Dir, name)}
+	if err != nil {
+		return src, err
+	}
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 || len(name) > maxPluginName {
 		return src, fmt.Errorf("the file's name is no plugin's name: rename it to at most %d lower case letters, digits, - and .",
 			maxPluginName)
 	}
-	if src.wasm, err = readFile(filepath.Join(dir, name+moduleSuffix), maxModule); err != nil {
+	src.wasm, err = readFile(filepath.Join(o.Dir, name+moduleSuffix), maxModule)
+	if origin := o.Configurations[name].Origin; errors.Is(err, fs.ErrNotExist) && origin != "" {
+		return src, fmt.Errorf("%s%s is not in the plugin folder, but configured at %s: put it there, or remove its configuration",
+			name, moduleSuffix, origin)
+	}
+	if err != nil {
 		return src, err
 	}
 	src.roles = rolesWithout(m, bytes.NewReader(src.wasm))
-	raw, err := readFile(filepath.Join(dir, name+manifestSuffix), maxManifest)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return src, err
-	}
 	digest := sha256.Sum256(src.wasm)
 	revision := sha256.New()
 	revision.Write(digest[:])
@@ -248,24 +253,33 @@ func readSource(dir, name string) (source, error) {
 	return src, nil
 }
 
-// readManifest reads name.yaml; without the file it is one of defaults. An error names the file.
-func readManifest(dir, name string) (*manifest, error) {
+// readManifest reads how a plugin is run, from the server's configuration or else name.yaml; without either it is one of defaults. raw is
+// the text. An error says where it stands; if the plugin is configured in both places the manifest is the server's all the same.
+func readManifest(o *Options, name string) (m *manifest, raw []byte, err error) {
 	file := name + manifestSuffix
-	data, err := readFile(filepath.Join(dir, file), maxManifest)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(filepath.Join(dir, name+".yml")); err == nil {
-			return nil, fmt.Errorf("%s.yml would be overlooked: rename it to %s", name, file)
+	raw, err = readFile(filepath.Join(o.Dir, file), maxManifest)
+	there := !errors.Is(err, fs.ErrNotExist)
+	if !there {
+		_, unread := os.Lstat(filepath.Join(o.Dir, name+".yml"))
+		if there, err = unread == nil, nil; there {
+			err = fmt.Errorf("%s.yml would be overlooked: rename it to %s", name, file)
 		}
-		return parseManifest(nil)
+	}
+	place := file
+	if own, configured := o.Configurations[name]; configured {
+		raw, place = own.YAML, own.Origin+": plugins.configurations."+name
+		if m, err = parseManifest(raw); err == nil && there {
+			return m, raw, fmt.Errorf("it is configured twice, by %s in the plugin folder and at %s: keep one of them", file, own.Origin)
+		}
+	} else if err == nil {
+		m, err = parseManifest(raw)
+	} else {
+		return nil, nil, err
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, fmt.Errorf("%s: %w", place, err)
 	}
-	m, err := parseManifest(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return m, nil
+	return m, raw, nil
 }
 
 // readFile reads a regular file of at most limit bytes. Its errors say no more of the path than the file's name.

@@ -14,8 +14,10 @@ import (
 type plugin struct {
 	name string
 	// born is when the plugin came into the folder.
-	born   time.Time
-	counts counts
+	born time.Time
+	// configured is where the server's configuration says how the plugin is run; "" if it does not.
+	configured string
+	counts     counts
 	// state is what requests see; loading replaces it as a whole.
 	state atomic.Pointer[state]
 	// failures are its last ones.

@@ -39,6 +39,9 @@ type Options struct {
 	Limits sandbox.Limits
 	// PublicKeys are those of whom one must have signed every module; without any, modules need no signature.
 	PublicKeys []signature.PublicKey
+	// Configurations are how single plugins are run, by their names, in place of NAME.yaml. One whose module is not in the folder is a
+	// broken plugin, for somebody counts on it.
+	Configurations map[string]Configured
 	// LoadWait is how long a request waits for a plugin whose first load is under way; 0 is ten seconds.
 	LoadWait time.Duration
 	// Exempt, when given, tells the requests no plugin is asked about by their context: the server's own, without which it
@@ -54,6 +57,14 @@ type Options struct {
 	Operations map[string]sandbox.Operation
 	// Capabilities are what else they can ask, each as far as its configuration grants it.
 	Capabilities capability.Host
+}
+
+// Configured is the configuration of a plugin that does not lie in its folder.
+type Configured struct {
+	// YAML is what NAME.yaml could hold.
+	YAML []byte
+	// Origin says where it stands, for messages.
+	Origin string
 }
 
 // Set is the plugins of a folder. Its methods may be called from several goroutines.

@@ -22,7 +22,7 @@ import (
 )
 
 // Config is everything that can be set about a server. Load returns it whole and valid: every field can be used as it is.
-// It holds no secrets. Treat it as a value that does not change; its slices are not to be written to.
+// It holds no secrets but what plugins are given in Plugins.Configurations, see WithoutSecrets. Treat it as a value that does not change; its slices are not to be written to.
 type Config struct {
 	// DataDir is the absolute path of the directory that holds the database, the keys and the certificates.
 	// One server at a time can have it. Default: "data" in the working directory.
@@ -145,6 +145,18 @@ type Plugins struct {
 	// PublicKeys are those of whom one must have signed every module, which has its signature in NAME.wasm.minisig. Default:
 	// none, and modules need no signature.
 	PublicKeys []signature.PublicKey
+
+	// Configurations are those of single plugins, by their names, in place of NAME.yaml in Dir. They can be set in the file only.
+	// Default: none.
+	Configurations map[string]PluginConfiguration
+}
+
+// PluginConfiguration is how one plugin is run.
+type PluginConfiguration struct {
+	// YAML is a mapping that NAME.yaml could hold as it is.
+	YAML []byte
+	// Origin is where it stands: "gatehouse.yaml:12".
+	Origin string
 }
 
 // Shutdown is about how the server ends.

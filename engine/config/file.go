@@ -97,6 +97,10 @@ func (r *fileReader) read(node *yaml.Node, path string, line int) {
 		r.fail(node.Line, "%s uses an anchor or an alias, want the value itself", orRoot(path))
 		return
 	}
+	if path == pluginConfigurationsPath {
+		r.readPluginConfigurations(node)
+		return
+	}
 	if k, ok := r.find(path); ok {
 		r.readKey(node, k, line)
 		return
@@ -187,7 +191,8 @@ func (r *fileReader) isSection(path string) bool {
 
 // hint says which key was meant by an unknown path, or where to look.
 func (r *fileReader) hint(path string) string {
-	paths := make([]string, 0, len(r.table))
+	paths := make([]string, 0, len(r.table)+1)
+	paths = append(paths, pluginConfigurationsPath)
 	for _, k := range r.table {
 		paths = append(paths, k.path)
 	}

@@ -246,7 +246,7 @@ func FuzzParseFile(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
-		string(example), "", "---\n", "listen: :6443", "log: {level: &a debug, format: *a}", "a: &a [*a, *a]", "? [x]\n: y",
+		string(example), "", "---\n", withPlugin("a: {settings: {b: c}, failurePolicy: Fail}"), "listen: :6443", "log: {level: &a debug, format: *a}", "a: &a [*a, *a]", "? [x]\n: y",
 		"services: {cidrs: [10.0.0.0/8, ~]}", "<<: {listen: x}", "!!binary x: y", "\x00", "dataDir: !!str 5", "listen: |\n  a\n b",
 	} {
 		f.Add([]byte(seed))

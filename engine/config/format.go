@@ -10,7 +10,7 @@ import (
 )
 
 // Format returns c as a configuration file, each key with a comment that says what it means. A key without a value is commented
-// out. Loading the result gives c again. There is nothing secret in a Config.
+// out. Loading the result gives c again.
 func Format(c Config) ([]byte, error) {
 	var text bytes.Buffer
 	var open []string // the sections that the last key was in
@@ -33,9 +33,17 @@ func Format(c Config) ([]byte, error) {
 			written, mark = k.placeholder(), "# "
 		}
 		fmt.Fprintf(&text, "%s# %s\n%s%s%s: %s\n", margin, k.usage, margin, mark, name, written)
+		if k.path == lastPluginsKey {
+			if err := formatPluginConfigurations(&text, c.Plugins.Configurations); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return text.Bytes(), nil
 }
+
+// lastPluginsKey is the key after which the section pluginConfigurationsPath stands.
+const lastPluginsKey = "plugins.publicKeys"
 
 func indent(depth int) string { return strings.Repeat("  ", depth) }
 

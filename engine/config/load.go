@@ -38,6 +38,12 @@ func Load(from Sources) (Config, error) {
 		return Config{}, err
 	}
 
+	for _, l := range layers {
+		if l.plugins != nil {
+			config.Plugins.Configurations = l.plugins
+		}
+	}
+
 	var errs []error
 	for _, k := range table {
 		if texts := merged.Strings(k.path); merged.Exists(k.path) {
@@ -54,6 +60,8 @@ func Load(from Sources) (Config, error) {
 type layer struct {
 	texts   map[string][]string
 	origins map[string]origin
+	// plugins are what the file has in pluginConfigurationsPath; nil in other layers.
+	plugins map[string]PluginConfiguration
 }
 
 // origin is where a key was set.
