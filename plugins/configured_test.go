@@ -50,7 +50,9 @@ func TestAPluginThatIsConfiguredTwiceIsRefused(t *testing.T) {
 }
 
 func TestAConfiguredPluginThatIsNotThereIsMissed(t *testing.T) {
-	create := func(h *host) string { return plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil)))) }
+	create := func(h *host) string {
+		return plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))))
+	}
 	h := open(t, files{}, configuredAs("roles: [admit]"))
 	got := h.only()
 	if want := "judge.wasm is not in the plugin folder, but configured at gatehouse.yaml:12: put it there, or remove its configuration"; got.State != plugins.Broken || got.Fault.Error() != want {
