@@ -118,6 +118,15 @@ func (r *reach) List(
 	return list, nil
 }
 
+// Changed implements capability.Objects.
+func (r *reach) Changed(ctx context.Context, kind schema.GroupVersionKind) (int64, error) {
+	_, resource, err := r.find(kind, "")
+	if err != nil {
+		return 0, err
+	}
+	return resource.Collection.Changed(ctx)
+}
+
 // find finds where the objects of a kind are. A namespace is an error if they are in none.
 func (r *reach) find(kind schema.GroupVersionKind, namespace string) (*served, informers.Resource, error) {
 	s := r.served.Load()

@@ -27,6 +27,28 @@ func shown(t *testing.T, s *running) {
 	}
 }
 
+func TestPluginsAreToldThatSomethingHasChanged(t *testing.T) {
+	s := serve(t, testConfig(t, t.TempDir()))
+	roles := schema.GroupVersionKind{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}
+	changed := func() int64 {
+		revision, err := s.parts.reach.Changed(t.Context(), roles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return revision
+	}
+	before := changed()
+	shown(t, s)
+	after := changed()
+	do(t, s.admin(t), http.MethodDelete, s.URL+"/api/v1/namespaces/shown/services/shown", "")
+	if again := changed(); after <= before || again != after {
+		t.Errorf("it changed at %d, then %d, and without reason at %d", before, after, again)
+	}
+	if _, err := s.parts.reach.Changed(t.Context(), schema.GroupVersionKind{Version: "v1", Kind: "A"}); err == nil {
+		t.Error("what there is not has changed")
+	}
+}
+
 func TestPluginsSeeWhatClientsSee(t *testing.T) {
 	s := serve(t, testConfig(t, t.TempDir()))
 	shown(t, s)

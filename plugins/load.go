@@ -194,7 +194,7 @@ func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Mo
 		}
 		options.SettingsFields = fields
 	}
-	if options.Protocol, err = protocolOf(src.wasm, operations); err != nil {
+	if options.Protocol, err = s.protocolOf(src.wasm, src.manifest, operations); err != nil {
 		return nil, err
 	}
 	module, err := sandbox.Load(ctx, src.wasm, options)

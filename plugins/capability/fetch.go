@@ -55,7 +55,8 @@ type fetcher struct {
 	methods  []string
 	timeout  time.Duration
 	maxBytes int64
-	client   *http.Client
+	// client follows redirects, staying does not.
+	client, staying *http.Client
 }
 
 // fetchRequest is the payload of http.fetch.
@@ -67,6 +68,8 @@ type fetchRequest struct {
 	// Body is text, BodyBase64 anything; at most one of them is given.
 	Body       string `json:"body"`
 	BodyBase64 []byte `json:"bodyBase64"`
+	// FollowRedirects is true when left out; otherwise a redirect is the answer.
+	FollowRedirects *bool `json:"followRedirects"`
 }
 
 // fetchAnswer is the answer. The body is in Body if it is text, and otherwise in BodyBase64.
@@ -111,7 +114,9 @@ func newFetcher(grant *HTTPGrant) (*fetcher, error) {
 	if f.maxBytes, err = bytesAtMost("maxBytes", grant.MaxBytes, DefaultMaxBytes); err != nil {
 		return nil, err
 	}
-	f.client = &http.Client{Transport: transport(allowed, roots), CheckRedirect: f.redirect}
+	connections := transport(allowed, roots)
+	f.client = &http.Client{Transport: connections, CheckRedirect: f.redirect}
+	f.staying = &http.Client{Transport: connections, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return f, nil
 }
 
@@ -158,7 +163,11 @@ func (f *fetcher) fetch(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, err := f.client.Do(request)
+	client := f.client
+	if asked.FollowRedirects != nil && !*asked.FollowRedirects {
+		client = f.staying
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, late(ctx, err)
 	}

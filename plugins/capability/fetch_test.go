@@ -246,6 +246,7 @@ func TestRedirectsLeadNowhereThatIsNotGranted(t *testing.T) {
 	}
 	o := reaching(t, s, []string{s.URL, other.URL + "/granted"}, func(g *capability.HTTPGrant) { g.Methods = []string{"POST"} })
 	target = other.URL + "/granted"
+	expect(t, "not followed", o.ask("http.fetch", fmt.Sprintf(`{"url":%q,"method":"POST","followRedirects":false}`, s.URL+"/loop")), `{"status":3…`)
 	expect(t, "a body", o.ask("http.fetch", fmt.Sprintf(`{"url":%q,"method":"POST","body":"b"}`, s.URL+"/to")), "…a redirect of a request's body to another origin")
 }
 

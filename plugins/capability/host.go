@@ -29,6 +29,8 @@ type Objects interface {
 	// List is the list of all objects as JSON, as a client gets it; of all namespaces when namespace is empty. More than
 	// maxObjects objects, or maxBytes, are an error.
 	List(ctx context.Context, kind schema.GroupVersionKind, namespace, labelSelector string, maxObjects int, maxBytes int64) ([]byte, error)
+	// Changed is a number that is another one when an object of the kind has been written or deleted since. It costs next to nothing.
+	Changed(ctx context.Context, kind schema.GroupVersionKind) (int64, error)
 }
 
 // Access asks the server's authorizers. It is used by several goroutines at once.

@@ -25,6 +25,8 @@ func (world) List(_ context.Context, kind schema.GroupVersionKind, namespace, se
 		kind.String(), namespace, selector, maxObjects, maxBytes), nil
 }
 
+func (world) Changed(context.Context, schema.GroupVersionKind) (int64, error) { return 0, nil }
+
 const someObjects = `
 k8s:
   objects:

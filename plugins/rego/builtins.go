@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -14,6 +15,16 @@ type builtin struct {
 	// arity is how many arguments it takes.
 	arity int
 	call  func(args []any) (any, error)
+	// ask is there instead of call where the function asks somebody, by the end of ctx.
+	ask func(ctx context.Context, args []any) (any, error)
+}
+
+// answer calls the function.
+func (b builtin) answer(ctx context.Context, args []any) (any, error) {
+	if b.ask != nil {
+		return b.ask(ctx, args)
+	}
+	return b.call(args)
 }
 
 // clock tells functions what they need to know of the evaluation they are called in.
@@ -24,22 +35,26 @@ type clock struct {
 	late func() bool
 }
 
-// builtins are the functions this host has. They compute and do nothing else: what reaches out of the policy, such as http.send,
-// is not among them.
+// builtins are the functions of this host that compute and do nothing else.
 func builtins(c clock) map[string]builtin {
 	all := map[string]builtin{
-		"sprintf":     {2, sprintf},
-		"trace":       {1, func([]any) (any, error) { return true, nil }},
-		"opa.runtime": {0, func([]any) (any, error) { return object{}, nil }},
-		"time.now_ns": {0, func([]any) (any, error) { return number(c.now().UnixNano()), nil }},
+		"sprintf":     of(2, sprintf),
+		"trace":       of(1, func([]any) (any, error) { return true, nil }),
+		"opa.runtime": of(0, func([]any) (any, error) { return object{}, nil }),
+		"time.now_ns": of(0, func([]any) (any, error) { return number(c.now().UnixNano()), nil }),
 	}
-	for _, group := range []map[string]builtin{textBuiltins(c.late), encodingBuiltins(), timeBuiltins(), versionBuiltins()} {
+	for _, group := range []map[string]builtin{
+		textBuiltins(c.late), encodingBuiltins(), timeBuiltins(), versionBuiltins(), networkBuiltins(), collectionBuiltins(),
+	} {
 		for name, b := range group {
 			all[name] = b
 		}
 	}
 	return all
 }
+
+// of makes a builtin of a function of so many arguments.
+func of(arity int, call func([]any) (any, error)) builtin { return builtin{arity: arity, call: call} }
 
 // text expects a string.
 func text(value any) (string, error) {
@@ -83,7 +98,7 @@ func number(n int64) json.Number { return json.Number(strconv.FormatInt(n, 10)) 
 
 // ofText makes a builtin of a function from a string to a string.
 func ofText(f func(string) (string, error)) builtin {
-	return builtin{1, func(args []any) (any, error) {
+	return of(1, func(args []any) (any, error) {
 		s, err := text(args[0])
 		if err != nil {
 			return nil, err
@@ -93,22 +108,22 @@ func ofText(f func(string) (string, error)) builtin {
 			return nil, err
 		}
 		return out, nil
-	}}
+	})
 }
 
 // isText makes a builtin of a test of strings; what is no string does not pass.
 func isText(f func(string) bool) builtin {
-	return builtin{1, func(args []any) (any, error) {
+	return of(1, func(args []any) (any, error) {
 		s, ok := args[0].(string)
 		return ok && f(s), nil
-	}}
+	})
 }
 
 // versionBuiltins compare versions by the rules of semver.org.
 func versionBuiltins() map[string]builtin {
 	return map[string]builtin{
 		"semver.is_valid": isText(func(s string) bool { _, err := parseVersion(s); return err == nil }),
-		"semver.compare": {2, func(args []any) (any, error) {
+		"semver.compare": of(2, func(args []any) (any, error) {
 			both, err := texts(args)
 			if err != nil {
 				return nil, err
@@ -122,7 +137,7 @@ func versionBuiltins() map[string]builtin {
 				return nil, err
 			}
 			return number(int64(a.compare(b))), nil
-		}},
+		}),
 	}
 }
 

@@ -2,12 +2,17 @@ package rego
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
 	"net/url"
 
 	yamlv3 "go.yaml.in/yaml/v3"
@@ -28,10 +33,72 @@ func encodingBuiltins() map[string]builtin {
 		"crypto.sha256":           pure(func(s string) string { d := sha256.Sum256([]byte(s)); return hex.EncodeToString(d[:]) }),
 		"crypto.sha1":             pure(func(s string) string { d := sha1.Sum([]byte(s)); return hex.EncodeToString(d[:]) }),
 		"crypto.md5":              pure(func(s string) string { d := md5.Sum([]byte(s)); return hex.EncodeToString(d[:]) }),
+		"crypto.hmac.sha512":      of(2, hmacOf(sha512.New)),
+		"crypto.hmac.sha256":      of(2, hmacOf(sha256.New)),
+		"crypto.hmac.sha1":        of(2, hmacOf(sha1.New)),
+		"crypto.hmac.md5":         of(2, hmacOf(md5.New)),
+		"crypto.hmac.equal":       of(2, hmacEqual),
+		"urlquery.encode_object":  of(1, encodeQuery),
+		"urlquery.decode_object":  of(1, decodeQuery),
 		"yaml.is_valid":           isText(func(s string) bool { _, err := yaml.YAMLToJSON([]byte(s)); return err == nil }),
-		"yaml.unmarshal":          {1, yamlDecode},
-		"yaml.marshal":            {1, yamlEncode},
+		"yaml.unmarshal":          of(1, yamlDecode),
+		"yaml.marshal":            of(1, yamlEncode),
 	}
+}
+
+// hmacOf makes a builtin (text, key) of a hash.
+func hmacOf(newHash func() hash.Hash) func([]any) (any, error) {
+	return func(args []any) (any, error) {
+		both, err := texts(args)
+		if err != nil {
+			return nil, err
+		}
+		mac := hmac.New(newHash, []byte(both[1]))
+		mac.Write([]byte(both[0]))
+		return hex.EncodeToString(mac.Sum(nil)), nil
+	}
+}
+
+func hmacEqual(args []any) (any, error) {
+	both, err := texts(args)
+	if err != nil {
+		return nil, err
+	}
+	return hmac.Equal([]byte(both[0]), []byte(both[1])), nil
+}
+
+func encodeQuery(args []any) (any, error) {
+	query, ok := args[0].(object)
+	if !ok {
+		return nil, fmt.Errorf("an argument is %s, not object", kindOf(args[0]))
+	}
+	values := url.Values{}
+	for _, m := range query {
+		name, err := text(m.key)
+		if err != nil {
+			return nil, err
+		}
+		if values[name], err = texts(m.value); err != nil {
+			return nil, err
+		}
+	}
+	return values.Encode(), nil
+}
+
+func decodeQuery(args []any) (any, error) {
+	s, err := text(args[0])
+	if err != nil {
+		return nil, err
+	}
+	values, err := url.ParseQuery(s)
+	if err != nil {
+		return nil, err
+	}
+	decoded := make(map[string]any, len(values))
+	for name, list := range values {
+		decoded[name] = listOf(list)
+	}
+	return sorted(decoded), nil
 }
 
 func yamlDecode(args []any) (any, error) {
@@ -46,11 +113,21 @@ func yamlDecode(args []any) (any, error) {
 	if len(converted) > maxText {
 		return nil, errLong
 	}
-	decoder := json.NewDecoder(bytes.NewReader(converted))
+	return parseJSON(converted)
+}
+
+// parseJSON reads a value, whose numbers stay as they are.
+func parseJSON(text []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
-	err = decoder.Decode(&value)
-	return value, err
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if decoder.More() {
+		return nil, errors.New("there is more than one value")
+	}
+	return value, nil
 }
 
 // yamlEncode reads the value as YAML, which JSON is, and writes it in YAML's own style.

@@ -15,13 +15,13 @@ func textBuiltins(late func() bool) map[string]builtin {
 	regex := searcher{late: late}
 	return map[string]builtin{
 		"glob.quote_meta":          ofText(func(s string) (string, error) { return quoteGlob(s), nil }),
-		"regex.split":              {2, regex.split},
-		"regex.replace":            {3, regex.replace},
-		"regex.find_n":             {3, regex.find},
-		"strings.any_prefix_match": {2, anyMatch(strings.HasPrefix)},
-		"strings.any_suffix_match": {2, anyMatch(strings.HasSuffix)},
-		"strings.count":            {2, countText},
-		"indexof_n":                {2, indexes},
+		"regex.split":              of(2, regex.split),
+		"regex.replace":            of(3, regex.replace),
+		"regex.find_n":             of(3, regex.find),
+		"strings.any_prefix_match": of(2, anyMatch(strings.HasPrefix)),
+		"strings.any_suffix_match": of(2, anyMatch(strings.HasSuffix)),
+		"strings.count":            of(2, countText),
+		"indexof_n":                of(2, indexes),
 	}
 }
 

@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -12,7 +13,7 @@ import (
 // timeBuiltins work on times, which are nanoseconds since 1970, and on quantities.
 func timeBuiltins() map[string]builtin {
 	return map[string]builtin{
-		"time.parse_rfc3339_ns": {1, func(args []any) (any, error) {
+		"time.parse_rfc3339_ns": of(1, func(args []any) (any, error) {
 			s, err := text(args[0])
 			if err != nil {
 				return nil, err
@@ -22,21 +23,24 @@ func timeBuiltins() map[string]builtin {
 				return nil, err
 			}
 			return nanoseconds(t)
-		}},
-		"time.parse_duration_ns": {1, func(args []any) (any, error) {
+		}),
+		"time.parse_duration_ns": of(1, func(args []any) (any, error) {
 			s, err := text(args[0])
 			if err != nil {
 				return nil, err
 			}
 			d, err := time.ParseDuration(s)
 			return number(int64(d)), err
-		}},
-		"time.date":         {1, ofTime(func(t time.Time) any { return numbers(t.Year(), int(t.Month()), t.Day()) })},
-		"time.clock":        {1, ofTime(func(t time.Time) any { return numbers(t.Hour(), t.Minute(), t.Second()) })},
-		"time.weekday":      {1, ofTime(func(t time.Time) any { return t.Weekday().String() })},
-		"time.add_date":     {4, addDate},
-		"units.parse":       {1, parseUnits},
-		"units.parse_bytes": {1, parseBytes},
+		}),
+		"time.date":         of(1, ofTime(func(t time.Time) any { return numbers(t.Year(), int(t.Month()), t.Day()) })),
+		"time.clock":        of(1, ofTime(func(t time.Time) any { return numbers(t.Hour(), t.Minute(), t.Second()) })),
+		"time.weekday":      of(1, ofTime(func(t time.Time) any { return t.Weekday().String() })),
+		"time.add_date":     of(4, addDate),
+		"time.format":       of(1, formatTime),
+		"time.parse_ns":     of(2, parseTime),
+		"time.diff":         of(2, timeBetween),
+		"units.parse":       of(1, parseUnits),
+		"units.parse_bytes": of(1, parseBytes),
 	}
 }
 
@@ -95,6 +99,73 @@ func addDate(args []any) (any, error) {
 		parts[i] = int(n)
 	}
 	return nanoseconds(t.AddDate(parts[0], parts[1], parts[2]))
+}
+
+// layouts are the ways to write a time that have a name.
+func layouts() map[string]string {
+	return map[string]string{
+		"ANSIC": time.ANSIC, "UnixDate": time.UnixDate, "RubyDate": time.RubyDate, "RFC822": time.RFC822, "RFC822Z": time.RFC822Z,
+		"RFC850": time.RFC850, "RFC1123": time.RFC1123, "RFC1123Z": time.RFC1123Z, "RFC3339": time.RFC3339, "RFC3339Nano": time.RFC3339Nano,
+	}
+}
+
+// formatTime is time.format(t), where t may be a number, an array of it and a zone, or of these and a layout.
+func formatTime(args []any) (any, error) {
+	layout := time.RFC3339Nano
+	value := args[0]
+	if list, ok := value.([]any); ok && len(list) == 3 {
+		var err error
+		if layout, err = text(list[2]); err != nil {
+			return nil, err
+		}
+		value = list[:2]
+	}
+	t, err := timeAt(value)
+	if err != nil {
+		return nil, err
+	}
+	return t.Format(cmp.Or(layouts()[layout], layout)), nil
+}
+
+// parseTime is time.parse_ns(layout, text).
+func parseTime(args []any) (any, error) {
+	both, err := texts(args)
+	if err != nil {
+		return nil, err
+	}
+	t, err := time.Parse(cmp.Or(layouts()[both[0]], both[0]), both[1])
+	if err != nil {
+		return nil, err
+	}
+	return nanoseconds(t)
+}
+
+// timeBetween is time.diff(a, b): the years, months, days, hours, minutes and seconds from the sooner to the later.
+func timeBetween(args []any) (any, error) {
+	from, err := timeAt(args[0])
+	if err != nil {
+		return nil, err
+	}
+	to, err := timeAt(args[1])
+	if err != nil {
+		return nil, err
+	}
+	if from.After(to) {
+		from, to = to, from
+	}
+	year, month, day := to.Year()-from.Year(), int(to.Month()-from.Month()), to.Day()-from.Day()
+	hour, minute, second := to.Hour()-from.Hour(), to.Minute()-from.Minute(), to.Second()-from.Second()
+	carry := func(small, large *int, size int) {
+		if *small < 0 {
+			*small, *large = *small+size, *large-1
+		}
+	}
+	carry(&second, &minute, 60)
+	carry(&minute, &hour, 60)
+	carry(&hour, &day, 24)
+	carry(&day, &month, time.Date(from.Year(), from.Month()+1, 0, 0, 0, 0, 0, time.UTC).Day()) // the days of from's month
+	carry(&month, &year, 12)
+	return numbers(year, month, day, hour, minute, second), nil
 }
 
 // plainUnits are those of units.parse: case tells milli from mega.

@@ -15,6 +15,10 @@
 //
 // An undefined result is no verdict: it is a fault, and the plugin's failure policy decides.
 //
-// Functions that OPA leaves to the host are had as far as they only compute; a policy that needs another one, such as http.send, is
-// refused when it is loaded. What a module imports as memory becomes its own, for no memory is shared between instances.
+// Functions that OPA leaves to the host are had as far as they compute, and http.send within the plugin's capability http.fetch; a policy
+// that needs another one is refused, by name, when it is loaded. A failed http.send is a fault unless the policy asks to be told. A policy of
+// Gatekeeper's convention that reads data.inventory sees there what its plugin may list, as it is when the policy is asked; see
+// Options.Inventory.
+//
+// What a module imports as memory becomes its own, for no memory is shared between instances.
 package rego

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -30,8 +32,13 @@ type guest struct {
 	builtins map[string]builtin
 	// inBuiltin is set while one of them is at work, which has the guest read and write values.
 	inBuiltin bool
-	// data is where the data lie, heap where free memory begins behind them: each call starts there anew.
-	data, heap uint32
+	// data is where the data lie, base where they begin, and heap where free memory begins behind them: each call starts there anew.
+	data, base, heap uint32
+	// inventory is where data.inventory comes from, and inventoryRevision which one the data have; nil for a policy that reads none.
+	inventory         Inventory
+	inventoryRevision uint64
+	// sent are the answers to what the call under way has sent by http.send.
+	sent map[string]any
 	// now is the time of the call under way, for a policy sees none pass; clock tells it.
 	now   time.Time
 	clock func() time.Time
@@ -50,12 +57,14 @@ type functions struct {
 }
 
 // Start reads what the policy needs and has, and gives it the settings as data.
-func (p protocol) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Guest, error) {
+func (p *protocol) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Guest, error) {
 	g := &guest{machine: machine, clock: p.options.Now, now: p.options.Now()}
 	g.builtins = builtins(clock{
 		now:  func() time.Time { return g.now },
 		late: func() bool { return time.Now().After(g.deadline) },
 	})
+	g.builtins["http.send"] = builtin{arity: 1, ask: sender{fetch: p.options.Operations[fetchOperation], sent: &g.sent}.send}
+	g.builtins["internal.print"] = of(1, g.print)
 	g.deadline, _ = ctx.Deadline()
 	ctx = context.WithValue(ctx, guestKey{}, g)
 	var err error
@@ -69,7 +78,7 @@ func (p protocol) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.
 	return g, nil
 }
 
-func (g *guest) start(ctx context.Context, p protocol) error {
+func (g *guest) start(ctx context.Context, p *protocol) error {
 	f := g.module.ExportedFunction
 	g.functions = functions{
 		malloc: f("opa_malloc"), jsonParse: f("opa_json_parse"), jsonDump: f("opa_json_dump"),
@@ -84,9 +93,27 @@ func (g *guest) start(ctx context.Context, p protocol) error {
 		return err
 	}
 	g.convention = p.convention(g.entrypoint)
+	if g.convention == Gatekeeper && p.readsInventory {
+		if g.inventory = p.options.Inventory; g.inventory == nil {
+			return sandbox.Faultf(sandbox.Rejected, "reads data.inventory, and is granted no objects to have there: add to its YAML file "+
+				"those that it needs, such as `capabilities: {k8s: {objects: [{apiVersion: v1, kind: Namespace}]}}`")
+		}
+	}
 	data := []byte("{}")
 	if g.convention == OPA {
 		data = g.machine.Settings()
+	}
+	var err error
+	if g.base, err = g.run(ctx, g.functions.heapGet, "opa_heap_ptr_get"); err != nil {
+		return err
+	}
+	return g.setData(ctx, data)
+}
+
+// setData puts data in the place of those that there were.
+func (g *guest) setData(ctx context.Context, data []byte) error {
+	if _, err := g.run(ctx, g.functions.heapSet, "opa_heap_ptr_set", g.base); err != nil {
+		return err
 	}
 	var err error
 	if g.data, err = g.write(ctx, data, g.functions.jsonParse); err != nil {
@@ -94,6 +121,25 @@ func (g *guest) start(ctx context.Context, p protocol) error {
 	}
 	g.heap, err = g.run(ctx, g.functions.heapGet, "opa_heap_ptr_get")
 	return err
+}
+
+// takeStock brings data.inventory up to date, which costs something only where an object in it has changed.
+func (g *guest) takeStock(ctx context.Context) error {
+	if g.inventory == nil {
+		return nil
+	}
+	current, revision, err := g.inventory.Current(ctx)
+	if err != nil {
+		return sandbox.Faultf(sandbox.Refused, "cannot read data.inventory: %v", err)
+	}
+	if revision == g.inventoryRevision {
+		return nil
+	}
+	if err := g.setData(ctx, slices.Concat([]byte(`{"inventory":`), current, []byte("}"))); err != nil {
+		return err
+	}
+	g.inventoryRevision = revision
+	return nil
 }
 
 // findBuiltins sees to it that all is there that the policy will ask for.
@@ -111,8 +157,7 @@ func (g *guest) findBuiltins(ctx context.Context) error {
 		g.names[numbers[name]] = name
 	}
 	if len(missing) > 0 {
-		return sandbox.Faultf(sandbox.Rejected, "calls functions of Rego that this server does not have: %s; here policies compute, "+
-			"and ask nobody", sandbox.Printable([]byte(strings.Join(missing, ", ")), 256))
+		return sandbox.Faultf(sandbox.Rejected, "calls functions of Rego that this server does not have: %s", sandbox.Printable([]byte(strings.Join(missing, ", ")), 256))
 	}
 	return nil
 }
@@ -149,6 +194,20 @@ func (g *guest) table(ctx context.Context, name string) (map[string]int32, error
 	return numbers, nil
 }
 
+// print logs what print is given: a list of the sets of what each argument may be.
+func (g *guest) print(args []any) (any, error) {
+	list, _ := args[0].([]any)
+	words := make([]string, len(list))
+	for i, all := range list {
+		words[i] = "<undefined>"
+		if one, ok := all.(set); ok && len(one) > 0 {
+			words[i] = fmt.Sprint(formatted(one[0]))
+		}
+	}
+	g.machine.Log(slog.LevelInfo, []byte(strings.Join(words, " ")))
+	return true, nil
+}
+
 func (g *guest) builtin(id int32) (string, builtin, bool) {
 	name, ok := g.names[id]
 	return name, g.builtins[name], ok
@@ -166,7 +225,12 @@ func (g *guest) Call(ctx context.Context, _ sandbox.Role, payload []byte) ([]byt
 	}
 	g.now = g.clock()
 	g.deadline, _ = ctx.Deadline()
-	result, err := g.evaluate(context.WithValue(ctx, guestKey{}, g), input)
+	g.sent = nil
+	ctx = context.WithValue(ctx, guestKey{}, g)
+	if err := g.takeStock(ctx); err != nil {
+		return nil, err
+	}
+	result, err := g.evaluate(ctx, input)
 	if err != nil {
 		return nil, err
 	}

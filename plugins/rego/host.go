@@ -56,7 +56,7 @@ func hostBuiltin(arity int) api.GoModuleFunc {
 			}
 			args[i] = value
 		}
-		result, err := b.call(args)
+		result, err := b.answer(ctx, args)
 		if err != nil {
 			g.machine.Log(slog.LevelDebug, fmt.Appendf(nil, "%s is undefined: %v", name, err))
 			stack[0] = 0

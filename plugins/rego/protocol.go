@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,6 +35,16 @@ type Options struct {
 	Entrypoint string
 	// Now is the clock of time.now_ns; nil means time.Now.
 	Now func() time.Time
+	// Operations are those that a native guest would have of host_call; http.send is http.fetch among them. What is not there is denied.
+	Operations map[string]sandbox.Operation
+	// Inventory is what a policy of Gatekeeper's convention sees as data.inventory; nil for one that may see nothing.
+	Inventory Inventory
+}
+
+// Inventory holds copies of the cluster's objects. It is used by several goroutines at once.
+type Inventory interface {
+	// Current is the inventory as JSON, and its number: the same number means the same data, and 0 is none's. They must not be changed.
+	Current(ctx context.Context) (data []byte, revision uint64, err error)
 }
 
 // memoryExport is what a module's memory is called, also where the module itself does not export it.
@@ -56,7 +67,7 @@ func New(m *binary.Module, options Options) sandbox.Protocol {
 	if options.Convention == "" {
 		options.Convention = annotated(m)
 	}
-	return protocol{options: options}
+	return &protocol{options: options}
 }
 
 // annotated is the convention that Kubewarden's metadata name; empty where there are none.
@@ -74,12 +85,20 @@ func annotated(m *binary.Module) Convention {
 	return ""
 }
 
-type protocol struct{ options Options }
+type protocol struct {
+	options Options
+	// readsInventory says that data.inventory is spoken of; Prepare finds out.
+	readsInventory bool
+}
 
-var _ sandbox.Protocol = protocol{}
+var _ sandbox.Protocol = (*protocol)(nil)
+
+// inventoryWord is the text inventory as OPA's compiler leaves it in a module, among others.
+const inventoryWord = "\x00inventory\x00"
 
 // Prepare gives the module a memory of its own.
-func (protocol) Prepare(wasm []byte) ([]byte, error) {
+func (p *protocol) Prepare(wasm []byte) ([]byte, error) {
+	p.readsInventory = bytes.Contains(wasm, []byte(inventoryWord))
 	prepared, err := binary.OwnMemory(wasm, memoryExport)
 	if err != nil {
 		return nil, sandbox.Faultf(sandbox.Rejected, "%v", err)
@@ -97,7 +116,7 @@ func signatures() map[string]int {
 }
 
 // Check finds the functions that are to be called.
-func (protocol) Check(code wazero.CompiledModule) ([]sandbox.Role, error) {
+func (*protocol) Check(code wazero.CompiledModule) ([]sandbox.Role, error) {
 	exports := code.ExportedFunctions()
 	wanted := signatures()
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
@@ -120,7 +139,7 @@ func (protocol) Check(code wazero.CompiledModule) ([]sandbox.Role, error) {
 func i32s(n int) []api.ValueType { return slices.Repeat([]api.ValueType{api.ValueTypeI32}, n) }
 
 // Link provides what a policy calls its host for.
-func (protocol) Link(ctx context.Context, runtime wazero.Runtime, _ wazero.CompiledModule) error {
+func (*protocol) Link(ctx context.Context, runtime wazero.Runtime, _ wazero.CompiledModule) error {
 	builder := runtime.NewHostModuleBuilder(hostModule)
 	export := func(name string, f api.GoModuleFunc, params, results int) {
 		builder.NewFunctionBuilder().WithGoModuleFunction(f, i32s(params), i32s(results)).Export(name)
@@ -137,7 +156,7 @@ func (protocol) Link(ctx context.Context, runtime wazero.Runtime, _ wazero.Compi
 }
 
 // convention is what a policy expects that has this entrypoint.
-func (p protocol) convention(entrypoint string) Convention {
+func (p *protocol) convention(entrypoint string) Convention {
 	switch {
 	case p.options.Convention != "":
 		return p.options.Convention

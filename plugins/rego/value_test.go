@@ -82,6 +82,11 @@ func TestFunctionsEndBeforeTheyMakeTooMuch(t *testing.T) {
 		{"regex.split", []any{"((a{100}){100}){10}", long}},
 		{"indexof_n", []any{long, strings.Repeat("x", 1000)}},
 		{"strings.any_prefix_match", []any{many(2000), many(2000)}},
+		{"net.cidr_expand", []any{"10.0.0.0/8"}},
+		{"net.cidr_expand", []any{"::/0"}},
+		{"net.cidr_merge", []any{many(maxElements + 1)}},
+		{"numbers.range_step", []any{json.Number("0"), json.Number("9223372036854775807"), json.Number("1")}},
+		{"object.subset", []any{many(10_000), many(5_000)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if result, err := all[test.name].call(test.args); err == nil {
