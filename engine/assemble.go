@@ -278,10 +278,15 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 			Sign:        s.pki.Sign,
 			MaxDuration: s.config.CertificateRequests.MaxDuration,
 		},
-		Trust:      s.trust(),
-		Namespaced: s.parts.api.Namespaced,
-		Hooks:      s.parts.catalog.Hooks,
-		IPRepair:   s.parts.catalog.IPRepair,
+		Trust:           s.trust(),
+		Runs:            s.config.Controllers.Runs,
+		StartInformers:  s.startInformers,
+		RootCA:          s.pki.CAPEM(),
+		LegacyTokens:    s.parts.identities.keys.Legacy(),
+		BootstrapTokens: s.config.Authentication.BootstrapTokens,
+		Namespaced:      s.parts.api.Namespaced,
+		Hooks:           s.parts.catalog.Hooks,
+		IPRepair:        s.parts.catalog.IPRepair,
 	})
 }
 

@@ -40,7 +40,7 @@ func (s *Server) newEndpoints(port int, loops *controllers.Loops) (http.Handler,
 	health.Install(paths, health.Checks{
 		Live: []healthz.HealthChecker{healthz.NamedCheck("storage", s.checkStorage)},
 		Ready: []healthz.HealthChecker{
-			healthz.NewInformerSyncHealthz(s.parts.informers),
+			healthz.NamedCheck("informer-sync", s.checkInformed),
 			healthz.NamedCheck("cluster-ips", s.parts.catalog.CheckClusterIPs),
 			healthz.NamedCheck("system-namespaces", loops.CheckNamespaces),
 			healthz.NamedCheck("bootstrap-roles", loops.CheckRoles),

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -43,8 +44,8 @@ type Server struct {
 	logger *slog.Logger
 	parts  parts
 
-	// notReady closes when the server takes no new work.
-	notReady chan struct{}
+	// notReady closes when the server takes no new work, informed when the informers that requests depend on have loaded.
+	notReady, informed chan struct{}
 	// watches is the context of requests that would never end by themselves, background that of what runs beside requests.
 	watches, background         context.Context
 	stopWatches, stopBackground context.CancelFunc
@@ -53,7 +54,7 @@ type Server struct {
 // New opens the data directory and builds a server on it, which serves nothing yet. ctx bounds the opening. Unless Serve is
 // called, Close must be.
 func New(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger) (*Server, error) {
-	s := &Server{config: config, pki: pki, logger: logger, notReady: make(chan struct{})}
+	s := &Server{config: config, pki: pki, logger: logger, notReady: make(chan struct{}), informed: make(chan struct{})}
 	s.watches, s.stopWatches = context.WithCancel(context.Background())
 	s.background, s.stopBackground = context.WithCancel(context.Background())
 	if err := s.assemble(ctx); err != nil {
@@ -105,6 +106,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return errors.Join(err, s.Close())
 	}
 	s.parts.informers.Start(s.background.Done())
+	go s.waitInformed(s.parts.informers.WaitForCacheSync)
 	loops.Start()
 	go memory.Tend(s.background)
 	served := make(chan error, 1)
@@ -118,6 +120,22 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.drain(server, loops)
 	return errors.Join(err, s.Close())
+}
+
+// waitInformed waits for the informers that have been started by now. Those that controllers ask for later, no request depends on.
+func (s *Server) waitInformed(loaded func(stop <-chan struct{}) map[reflect.Type]bool) {
+	loaded(s.background.Done())
+	close(s.informed)
+}
+
+// checkInformed tells whether the informers that requests depend on have loaded. It is a health check.
+func (s *Server) checkInformed(*http.Request) error {
+	select {
+	case <-s.informed:
+		return nil
+	default:
+		return errors.New("informers have not loaded yet")
+	}
 }
 
 // prepare builds what needs to know where the server listens, and lets the server reach itself.

@@ -24,6 +24,7 @@ type ServiceAccountKeys struct {
 type keys struct {
 	serviceaccount.PublicKeysGetter
 	serviceaccount.TokenGenerator
+	legacy serviceaccount.TokenGenerator
 }
 
 var (
@@ -47,7 +48,11 @@ func (k *ServiceAccountKeys) Rotate(signer crypto.Signer, public []any) error {
 	if err != nil {
 		return fmt.Errorf("use a key to sign service account tokens: %w", err)
 	}
-	k.keys.Store(&keys{verify, sign})
+	legacy, err := serviceaccount.JWTTokenGenerator(serviceaccount.LegacyIssuer, signer)
+	if err != nil {
+		return fmt.Errorf("use a key to sign service account tokens that stand in Secrets: %w", err)
+	}
+	k.keys.Store(&keys{verify, sign, legacy})
 	k.mu.Lock()
 	listeners := k.listeners[:len(k.listeners):len(k.listeners)]
 	k.mu.Unlock()
@@ -77,6 +82,16 @@ func (k *ServiceAccountKeys) GetPublicKeys(ctx context.Context, keyIDHint string
 // GenerateToken implements serviceaccount.TokenGenerator.
 func (k *ServiceAccountKeys) GenerateToken(ctx context.Context, claims *jwt.Claims, privateClaims any) (string, error) {
 	return k.keys.Load().GenerateToken(ctx, claims, privateClaims)
+}
+
+// Legacy signs tokens that do not end and stand in Secrets, in the name of upstream's issuer of those.
+func (k *ServiceAccountKeys) Legacy() serviceaccount.TokenGenerator { return legacyKeys{k} }
+
+type legacyKeys struct{ *ServiceAccountKeys }
+
+// GenerateToken implements serviceaccount.TokenGenerator.
+func (k legacyKeys) GenerateToken(ctx context.Context, claims *jwt.Claims, privateClaims any) (string, error) {
+	return k.keys.Load().legacy.GenerateToken(ctx, claims, privateClaims)
 }
 
 // listener calls itself when keys have changed.

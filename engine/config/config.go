@@ -44,6 +44,7 @@ type Config struct {
 	ServiceAccounts     ServiceAccounts
 	Authentication      Authentication
 	Authorization       Authorization
+	Controllers         Controllers
 	Events              Events
 	Storage             Storage
 	Cache               Cache
@@ -199,6 +200,7 @@ func Default() Config {
 		ServiceAccounts: ServiceAccounts{Issuer: "https://kubernetes.default.svc.cluster.local"},
 		Authentication:  defaultAuthentication(),
 		Authorization:   defaultAuthorization(),
+		Controllers:     Controllers{ControllersDefault},
 		Events:          Events{TTL: time.Hour},
 		Storage:         Storage{CompactionRetention: 5 * time.Minute},
 		Cache:           Cache{Forms: 256 << 20},

@@ -98,6 +98,9 @@ func keys(c *Config) []key {
 			value: choiceValue(&c.Authorization.Webhook.FailurePolicy, FailurePolicyDeny, FailurePolicyNoOpinion),
 			usage: "what its failures mean: Deny, or NoOpinion, by which those after it are asked"},
 
+		{path: "controllers", arg: "NAME,...", value: controllersValue(&c.Controllers),
+			usage: "loops that run here: * for all, -NAME for all but one; external leaves them to a kube-controller-manager"},
+
 		{path: "events.ttl", arg: "DURATION", value: durationValue(&c.Events.TTL, time.Minute, 365*24*time.Hour),
 			usage: "how long an Event is kept"},
 

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/kubernetes"
 	certificatesclient "k8s.io/client-go/kubernetes/typed/certificates/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/certificate/csr"
@@ -37,25 +36,31 @@ type Certificates struct {
 	MaxDuration time.Duration
 }
 
-// addCertificates adds the loops for CertificateSigningRequests: those of kubelets are approved if they may ask for what they
-// do, approved ones are signed, old ones are deleted.
-func (l *Loops) addCertificates(config Config, client kubernetes.Interface) {
-	informer := config.Informers.Certificates().V1().CertificateSigningRequests()
-	requests := client.CertificatesV1().CertificateSigningRequests()
-	signer := &requestSigner{requests: requests, config: config.Certificates}
+// buildApproving approves requests of kubelets that may ask for what they do.
+func buildApproving(ctx context.Context, t tools) (func(context.Context), error) {
+	approving := approver.NewCSRApprovingController(ctx, t.client, t.Informers.Certificates().V1().CertificateSigningRequests())
+	return func(ctx context.Context) { approving.Run(ctx, certificateWorkers) }, nil
+}
 
-	approving := approver.NewCSRApprovingController(l.ctx, client, informer)
-	signing := certificates.NewCertificateController(l.ctx, "csrsigning", client, informer, signer.handle)
-	cleaning := cleaner.NewCSRCleanerController(requests, informer)
+// buildSigning signs requests that have been approved.
+func buildSigning(ctx context.Context, t tools) (func(context.Context), error) {
+	signer := &requestSigner{requests: t.client.CertificatesV1().CertificateSigningRequests(), config: t.Certificates}
+	signing := certificates.NewCertificateController(ctx, "csrsigning", t.client,
+		t.Informers.Certificates().V1().CertificateSigningRequests(), signer.handle)
+	return func(ctx context.Context) { signing.Run(ctx, certificateWorkers) }, nil
+}
+
+// buildCleaning deletes old requests.
+func buildCleaning(_ context.Context, t tools) (func(context.Context), error) {
+	informer := t.Informers.Certificates().V1().CertificateSigningRequests()
+	cleaning := cleaner.NewCSRCleanerController(t.client.CertificatesV1().CertificateSigningRequests(), informer)
 	synced := informer.Informer().HasSynced
-	l.loop(func() { approving.Run(l.ctx, certificateWorkers) })
-	l.loop(func() { signing.Run(l.ctx, certificateWorkers) })
-	l.loop(func() {
+	return func(ctx context.Context) {
 		// It looks at once, and then after an hour: what it would not see at first would stay for as long.
-		if cache.WaitForCacheSync(l.ctx.Done(), synced) {
-			cleaning.Run(l.ctx, certificateWorkers)
+		if cache.WaitForCacheSync(ctx.Done(), synced) {
+			cleaning.Run(ctx, certificateWorkers)
 		}
-	})
+	}, nil
 }
 
 // requestSigner signs what was approved and is addressed to one of the signers of this server. Upstream's cannot be used
@@ -124,11 +129,11 @@ func validation(signerName string) func(*x509.CertificateRequest, []certificates
 		}
 	case certificatesv1.KubeAPIServerClientKubeletSignerName:
 		return func(request *x509.CertificateRequest, usages []certificatesv1.KeyUsage) error {
-			return certificatesapi.ValidateKubeletClientCSR(request, names(usages))
+			return certificatesapi.ValidateKubeletClientCSR(request, usageNames(usages))
 		}
 	case certificatesv1.KubeletServingSignerName:
 		return func(request *x509.CertificateRequest, usages []certificatesv1.KeyUsage) error {
-			return certificatesapi.ValidateKubeletServingCSR(request, names(usages))
+			return certificatesapi.ValidateKubeletServingCSR(request, usageNames(usages))
 		}
 	default:
 		return nil
@@ -153,7 +158,7 @@ func validateClientUsages(usages []certificatesv1.KeyUsage) error {
 	return nil
 }
 
-func names(usages []certificatesv1.KeyUsage) sets.String {
+func usageNames(usages []certificatesv1.KeyUsage) sets.String {
 	set := sets.NewString()
 	for _, usage := range usages {
 		set.Insert(string(usage))

@@ -21,14 +21,15 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/metadata"
 	restclient "k8s.io/client-go/rest"
-	"k8s.io/kubernetes/pkg/controller/namespace"
 	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 	"k8s.io/kubernetes/pkg/controlplane/controller/defaultservicecidr"
 	"k8s.io/kubernetes/pkg/controlplane/controller/kubernetesservice"
+	"k8s.io/kubernetes/pkg/controlplane/controller/legacytokentracking"
 	"k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces"
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
+	rbacrest "k8s.io/kubernetes/pkg/registry/rbac/rest"
+	"k8s.io/kubernetes/pkg/serviceaccount"
 
 	"gatehouse/engine/catalog"
 )
@@ -36,10 +37,6 @@ import (
 const (
 	// endpointInterval is how often the endpoints of the kubernetes Service are checked (upstream's default).
 	endpointInterval = 10 * time.Second
-	// namespaceWorkers is how many namespaces are emptied at a time.
-	namespaceWorkers = 2
-	// namespaceResync is how often all namespaces are looked at again (upstream's default).
-	namespaceResync = 5 * time.Minute
 )
 
 // Config is what the loops need.
@@ -66,6 +63,17 @@ type Config struct {
 	// Trust is what other servers are told of how clients of this one authenticate. Its authorities may change.
 	Trust clusterauthenticationtrust.ClusterAuthenticationInfo
 
+	// Runs tells which of the loops run here that a kube-controller-manager could run as well, by its names for them.
+	Runs func(name string) bool
+	// StartInformers starts the informers that have been asked for since the server was started.
+	StartInformers func()
+	// RootCA is the authority, in PEM, of the server's certificate.
+	RootCA []byte
+	// LegacyTokens signs tokens that stand in Secrets.
+	LegacyTokens serviceaccount.TokenGenerator
+	// BootstrapTokens says that nodes can come in with bootstrap tokens.
+	BootstrapTokens bool
+
 	Hooks    []catalog.Hook
 	IPRepair func(onFirstSuccess func(), stop chan struct{})
 }
@@ -80,7 +88,9 @@ type Loops struct {
 	// namespaces is read by CheckNamespaces until found is set.
 	namespaces corelisters.NamespaceLister
 	found      atomic.Bool
-	roles      *awaited // the bootstrap roles and bindings
+	roles      *awaited                // the bootstrap roles and bindings
+	begun      chan struct{}           // closed when they have been ensured, or could not be
+	later      []func(context.Context) // what of this server's own work can wait for that
 	logger     *slog.Logger
 }
 
@@ -90,12 +100,12 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the controllers' client: %w", err)
 	}
-	metadataClient, err := metadata.NewForConfig(config.Loopback)
+	tools, err := newTools(config)
 	if err != nil {
-		return nil, fmt.Errorf("build the namespace controller's client: %w", err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Loops{ctx: ctx, cancel: cancel, logger: config.Logger, service: newServiceController(config, client)}
+	l := &Loops{ctx: ctx, cancel: cancel, logger: config.Logger, service: newServiceController(config, client), begun: make(chan struct{})}
 
 	cidr := defaultservicecidr.NewController(config.ServiceCIDR, config.SecondaryServiceCIDR, client)
 	l.loop(func() { cidr.Start(ctx) })
@@ -103,29 +113,37 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.namespaces = namespaces.Lister()
 	keeper := systemnamespaces.NewController(systemNamespaces(), client, namespaces)
 	l.loop(func() { keeper.Run(ctx.Done()) })
-	deletion := namespace.NewNamespaceController(ctx, client, metadataClient, config.Namespaced,
-		namespaces, namespaceResync, corev1.FinalizerKubernetes)
-	l.loop(func() { deletion.Run(ctx, namespaceWorkers) })
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
-	l.addAggregation(config, client)
-	l.addCertificates(config, client)
 	l.addTrust(config, client)
+	tracking := legacytokentracking.NewController(client)
+	l.later = append(l.later, tracking.RunWithContext)
 	roles := newRolePolicy(client, config.Informers, config.Logger).objects()
 	l.roles = await(roles)
 	ours := bootstrap(client, roles)
 	for _, hook := range config.Hooks {
 		l.once(hook.Name, func() error {
+			if hook.Name == rbacrest.PostStartHookName {
+				defer close(l.begun)
+			}
 			if ensure, ok := ours[hook.Name]; ok {
 				return ensure(ctx)
 			}
 			return hook.Run(genericapiserver.PostStartHookContext{LoopbackClientConfig: config.Loopback, Context: ctx})
 		})
 	}
+	l.loop(func() {
+		select {
+		case <-l.begun:
+			l.runManaged(tools)
+		case <-ctx.Done():
+		}
+	})
 	return l, nil
 }
 
-// Start sets the loops going, once the loopback serves.
+// Start sets the loops going, once the loopback serves: at once those that requests depend on, and those that a controller
+// manager could run as well when the first have brought into being what there has to be.
 func (l *Loops) Start() {
 	for _, work := range l.work {
 		l.running.Go(work)

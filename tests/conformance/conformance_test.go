@@ -69,6 +69,9 @@ func startServer(t *testing.T, flags ...string) *harness.Server {
 	options := harness.Options{Flags: append([]string{advertised}, flags...)}
 	if *record {
 		options.Binary = buildUpstream(t)
+	} else {
+		// As kube-apiserver was recorded: without a controller manager.
+		options.Flags = append(options.Flags, "--controllers=external")
 	}
 	return harness.Start(t, options)
 }

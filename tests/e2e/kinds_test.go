@@ -98,7 +98,7 @@ func kinds(t *testing.T, config *rest.Config) []kind {
 func TestKindsAreKubeAPIServers(t *testing.T) {
 	const file = "testdata/kinds.txt"
 	const table = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
-	server := harness.Start(t, harness.Options{})
+	server := harness.Start(t, harness.Options{Flags: asRecorded()})
 	client := newPlain(t, server)
 	var got strings.Builder
 	for _, kind := range kinds(t, server.ClientConfig()) {
