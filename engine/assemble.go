@@ -32,6 +32,7 @@ import (
 	"gatehouse/engine/objects"
 	"gatehouse/engine/objects/cache"
 	"gatehouse/engine/objects/informers"
+	"gatehouse/engine/pluginapi"
 	"gatehouse/engine/storage"
 	"gatehouse/engine/storage/sqlite"
 	"gatehouse/plugins"
@@ -184,6 +185,7 @@ func (s *Server) buildCatalog(context.Context) (err error) {
 		SecondaryServiceCIDR: secondary,
 		NodePorts:            s.config.Services.NodePorts,
 		EventTTL:             s.config.Events.TTL,
+		Others:               []catalog.Provider{pluginapi.Provider{Plugins: s.parts.plugins, Authorizer: s.parts.authorizer}},
 		Kubelet:              kubelet(),
 	})
 	return err

@@ -22,6 +22,7 @@ import (
 
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authz"
+	"gatehouse/engine/pluginapi"
 )
 
 // gate is one step on a request's way: it answers, or hands on to the next.
@@ -38,7 +39,7 @@ func inOrder(handler http.Handler, gates ...gate) http.Handler {
 // longRunning are requests that end when the client wants: no deadline, no slot of flow control.
 var longRunning = serverfilters.BasicLongRunningRequestCheck(
 	sets.NewString("watch", "proxy"),
-	sets.NewString("attach", "exec", "proxy", "log", "portforward"),
+	sets.NewString("attach", "exec", "proxy", "log", "portforward", pluginapi.ReviewsSubresource),
 )
 
 // requestInfo reads what is asked of which resource from the path.

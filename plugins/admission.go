@@ -156,8 +156,12 @@ func (c *writer) ask(ctx context.Context, rev *review) error {
 		return err
 	}
 	v, err := c.decide(ctx, rev)
+	asked := rev.payload
 	if err == nil {
 		err = c.carryOut(ctx, rev, v)
+	}
+	if c.recorded() {
+		c.recordWrite(rev, asked, v, err)
 	}
 	var fault *sandbox.Fault
 	switch {

@@ -151,6 +151,9 @@ func unavailability(ctx context.Context, err error) error {
 func (a *authentication) ask(ctx context.Context, c *call, address string, review identityReview) (*authenticator.Response, error) {
 	defer c.leave()
 	response, err := a.decide(ctx, c, address, review)
+	if c.recorded() {
+		c.recordIdentity(review, response, err)
+	}
 	var fault *sandbox.Fault
 	switch {
 	case errors.As(err, &fault):

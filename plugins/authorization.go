@@ -109,6 +109,9 @@ func (r *accessReview) ask(ctx context.Context, c *call) (authorizer.Decision, s
 	if err == nil {
 		status, err = r.decide(ctx, c)
 	}
+	if c.recorded() && (err == nil || isFault(err)) {
+		c.record(Record{Decision: string(resultOf(status)), Message: reasonOf(status)}, r.payload, err)
+	}
 	var fault *sandbox.Fault
 	switch {
 	case errors.As(err, &fault):
@@ -133,23 +136,19 @@ func (r *accessReview) ask(ctx context.Context, c *call) (authorizer.Decision, s
 
 // carryOut turns an answer into a decision and its reason, which names the plugin.
 func (c *call) carryOut(status authorizationv1.SubjectAccessReviewStatus) (authorizer.Decision, string) {
-	reason := status.Reason
-	if status.EvaluationError != "" {
-		reason = strings.TrimPrefix(reason+"; "+status.EvaluationError, "; ")
-	}
 	by := fmt.Sprintf("authorization plugin %q", c.plugin.name)
+	reason := reasonOf(status)
 	if reason != "" {
-		reason = ": " + oneLine(errors.New(reason))
+		reason = ": " + reason
 	}
-	switch {
-	case status.Denied:
-		c.count(deniedResult)
+	ended := resultOf(status)
+	c.count(ended)
+	switch ended {
+	case deniedResult:
 		return authorizer.DecisionDeny, by + " denied the request" + reason
-	case status.Allowed:
-		c.count(allowedResult)
+	case allowedResult:
 		return authorizer.DecisionAllow, by + " allowed the request" + reason
 	}
-	c.count(noOpinionResult)
 	if reason == "" {
 		return authorizer.DecisionNoOpinion, ""
 	}
@@ -167,6 +166,26 @@ func (r *accessReview) wanted(ctx context.Context, c *call) (bool, error) {
 		return false, unevaluated("authorization.matchConditions", err)
 	}
 	return matches, err
+}
+
+// resultOf is what an answer decides.
+func resultOf(status authorizationv1.SubjectAccessReviewStatus) result {
+	switch {
+	case status.Denied:
+		return deniedResult
+	case status.Allowed:
+		return allowedResult
+	}
+	return noOpinionResult
+}
+
+// reasonOf is why, in a line.
+func reasonOf(status authorizationv1.SubjectAccessReviewStatus) string {
+	reason := status.Reason
+	if status.EvaluationError != "" {
+		reason = strings.TrimPrefix(reason+"; "+status.EvaluationError, "; ")
+	}
+	return oneLine(errors.New(reason))
 }
 
 // decide runs the guest.

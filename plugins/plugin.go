@@ -20,6 +20,8 @@ type plugin struct {
 	counts     counts
 	// state is what requests see; loading replaces it as a whole.
 	state atomic.Pointer[state]
+	// recordings are those under way; nil for none. They are replaced as a whole.
+	recordings atomic.Pointer[[]*Recording]
 	// failures are its last ones.
 	failures failures
 
@@ -130,6 +132,7 @@ func (p *plugin) remove() *sandbox.Module {
 	if p.stop != nil {
 		p.stop()
 	}
+	p.endRecordings()
 	s := p.state.Load()
 	if s.pending() { // requests that wait for the load need not wait for ever
 		p.state.Store(s.with(errors.New("its file has been removed"), ""))

@@ -88,6 +88,8 @@ type Set struct {
 	syncs chan chan struct{}
 	// blind is set while the folder cannot be read, to say so once.
 	blind atomic.Bool
+	// recordings counts those under way.
+	recordings atomic.Int64
 	// background counts the goroutines: the one that follows the folder, loads, and modules that finish their requests.
 	background sync.WaitGroup
 

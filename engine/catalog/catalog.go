@@ -71,6 +71,9 @@ type Config struct {
 	// EventTTL is how long Events live.
 	EventTTL time.Duration
 
+	// Others are groups besides Kubernetes' own, which come after these.
+	Others []Provider
+
 	// Kubelet reaches nodes for exec, logs and the like.
 	Kubelet kubeletclient.KubeletClientConfig
 }
@@ -115,13 +118,15 @@ type Hook struct {
 	Run  genericapiserver.PostStartHookFunc
 }
 
-// provider is upstream's factory type for the storages of one group (RESTStorageProvider of pkg/controlplane/apiserver).
-type provider interface {
+// Provider is upstream's factory type for the storages of one group (RESTStorageProvider of pkg/controlplane/apiserver).
+type Provider interface {
+	// GroupName is the group's name, empty for the core group.
 	GroupName() string
+	// NewRESTStorage makes the storages of the versions that are enabled. A storage need not store anything.
 	NewRESTStorage(serverstorage.APIResourceConfigSource, generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error)
 }
 
-// New builds the catalog of built-in kinds.
+// New builds the catalog of the built-in kinds and the others.
 func New(config Config) (*Catalog, error) {
 	client, err := kubernetes.NewForConfig(config.Loopback)
 	if err != nil {
@@ -138,7 +143,7 @@ func New(config Config) (*Catalog, error) {
 	}
 
 	c := &Catalog{Factory: options.factory, CheckClusterIPs: core.clusterIPs.check, IPRepair: core.ipRepair, destroy: []func(){core.destroy}}
-	for _, p := range providers(config, core, client) {
+	for _, p := range append(providers(config, core, client), config.Others...) {
 		if err := c.install(p, versions, options); err != nil {
 			c.Close()
 			return nil, fmt.Errorf("install API group %q: %w", p.GroupName(), err)
@@ -149,8 +154,8 @@ func New(config Config) (*Catalog, error) {
 
 // providers lists the groups in upstream's order (StorageProviders in pkg/controlplane/instance.go), which decides which
 // group an unqualified resource name prefers. Groups that are off by default are left out.
-func providers(config Config, core *coreProvider, client kubernetes.Interface) []provider {
-	return []provider{
+func providers(config Config, core *coreProvider, client kubernetes.Interface) []Provider {
+	return []Provider{
 		core,
 		authenticationrest.RESTStorageProvider{Authenticator: config.Authenticator, APIAudiences: config.Audiences},
 		authorizationrest.RESTStorageProvider{Authorizer: config.Authorizer, RuleResolver: config.RuleResolver},
@@ -174,7 +179,7 @@ func providers(config Config, core *coreProvider, client kubernetes.Interface) [
 	}
 }
 
-func (c *Catalog) install(p provider, versions serverstorage.APIResourceConfigSource, options generic.RESTOptionsGetter) error {
+func (c *Catalog) install(p Provider, versions serverstorage.APIResourceConfigSource, options generic.RESTOptionsGetter) error {
 	info, err := p.NewRESTStorage(versions, options)
 	if err != nil {
 		return err

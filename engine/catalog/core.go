@@ -80,7 +80,7 @@ func newCoreProvider(config Config, client kubernetes.Interface, options restOpt
 	return p, nil
 }
 
-// GroupName implements provider.
+// GroupName implements Provider.
 func (p *coreProvider) GroupName() string { return api.GroupName }
 
 func (p *coreProvider) destroy() {
@@ -88,7 +88,7 @@ func (p *coreProvider) destroy() {
 	p.nodePorts.Destroy()
 }
 
-// NewRESTStorage implements provider.
+// NewRESTStorage implements Provider.
 func (p *coreProvider) NewRESTStorage(versions serverstorage.APIResourceConfigSource, options generic.RESTOptionsGetter) (genericapiserver.APIGroupInfo, error) {
 	info, err := p.generic.NewRESTStorage(versions, options)
 	if err != nil {

@@ -57,6 +57,7 @@ func TestClientExplains(t *testing.T) {
 	for _, version := range discoverytest.Default(t, "apiextensions.k8s.io", "apiregistration.k8s.io") {
 		want = append(want, version.GroupVersion)
 	}
+	want = append(want, schema.GroupVersion{Group: "plugins.gatehouse.dev", Version: "v1alpha1"})
 	byName := func(a, b schema.GroupVersion) int { return strings.Compare(a.String(), b.String()) }
 	slices.SortFunc(want, byName)
 	slices.SortFunc(versions, byName)

@@ -231,6 +231,11 @@ func TestHashesAreThoseOfKubeAPIServer(t *testing.T) {
 			delete(want.Paths, path) // not served yet
 		}
 	}
+	for path := range got.Paths {
+		if strings.HasPrefix(path, "apis/plugins.gatehouse.dev") {
+			delete(got.Paths, path) // the server's own
+		}
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("documents differ from kube-apiserver's (-):\n%s", diff)
 	}

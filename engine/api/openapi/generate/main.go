@@ -5,6 +5,8 @@
 // served.txt, no CBOR, the enumerations from the definitions compiled into the server, the version in place of
 // "unversioned". The v3 documents are then byte for byte those of a kube-apiserver of that version, and so is the v2 document
 // but for the groups that are not served.
+//
+// The groups that are the server's own are described by kube-apiserver's code as well, from their storages and Go types.
 package main
 
 import (

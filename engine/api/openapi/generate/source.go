@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ type source struct {
 	version string
 	// compiled are the definitions in kube-apiserver's binary, by definition name. They have enumerations.
 	compiled map[string]common.OpenAPIDefinition
+	// own are the documents of groups that kube-apiserver has not.
+	own own
 }
 
 func newSource(published fs.FS, kubernetesVersion string) (*source, error) {
@@ -39,11 +42,15 @@ func newSource(published fs.FS, kubernetesVersion string) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse the version of module %s: %w", kubernetes, err)
 	}
-	return &source{
+	s := &source{
 		published: published,
 		version:   fmt.Sprintf("%d.%d", v.Major(), v.Minor()),
 		compiled:  generatedopenapi.GetOpenAPIDefinitions(func(string) spec.Ref { return spec.Ref{} }),
-	}, nil
+	}
+	if s.own, err = newOwn(s.version); err != nil {
+		return nil, fmt.Errorf("describe the server's own groups: %w", err)
+	}
+	return s, nil
 }
 
 // generate makes the archive's files, by name, of the v3 documents at paths and of the v2 document that covers the same.
@@ -90,6 +97,9 @@ func (s *source) generate(paths []string) (map[string][]byte, error) {
 
 // v3 is the document that the server gives at /openapi/v3/<path>.
 func (s *source) v3(path string) (*spec3.OpenAPI, error) {
+	if document := s.own.v3[path]; document != nil {
+		return document, nil
+	}
 	document := &spec3.OpenAPI{}
 	if err := s.read("v3/"+strings.ReplaceAll(path, "/", "__")+"_openapi.json", document); err != nil {
 		return nil, err
@@ -117,6 +127,11 @@ func (s *source) v2(operations map[string]bool) ([]byte, error) {
 		return nil, err
 	}
 	swagger.Info.Version = s.version
+	if own := s.own.v2; own != nil {
+		maps.Copy(swagger.Paths.Paths, own.Paths.Paths)
+		addMissing(swagger.Parameters, own.Parameters)
+		addMissing(swagger.Definitions, own.Definitions)
+	}
 	for operation := range swagger.Paths.Paths {
 		if !operations[operation] {
 			delete(swagger.Paths.Paths, operation)
@@ -133,6 +148,15 @@ func (s *source) v2(operations map[string]bool) ([]byte, error) {
 		swagger.Definitions[name] = definition
 	}
 	return swagger.MarshalJSON() // not json.Marshal, which would escape < and > where the server does not
+}
+
+// addMissing copies what is only in from.
+func addMissing[M ~map[string]V, V any](to, from M) {
+	for name, value := range from {
+		if _, there := to[name]; !there {
+			to[name] = value
+		}
+	}
 }
 
 // read parses a published file into document, without what it says of CBOR, which is off by default.
