@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -227,7 +228,8 @@ func (c *call) recordIdentity(review identityReview, response *authenticator.Res
 			record.User.Extra[key] = values
 		}
 	case err != nil && !isFault(err):
-		record.Decision, record.Message = string(deniedResult), err.Error()
+		record.Decision = string(deniedResult)
+		record.Message = strings.TrimPrefix(err.Error(), fmt.Sprintf("authentication plugin %q: ", c.plugin.name))
 	}
 	c.record(record, payload, err)
 }

@@ -3,18 +3,12 @@ package command
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 	certificatesv1 "k8s.io/api/certificates/v1"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-
-	"gatehouse/engine/config"
-	"gatehouse/engine/pki"
 )
 
 // approvalTimeout is how long a person may take to look at a request and approve it, by default.
@@ -29,7 +23,6 @@ type certificateFlags struct {
 	expiration time.Duration
 	name       string
 	timeout    time.Duration
-	kubeconfig string
 }
 
 func certificateRequestCommand() command {
@@ -50,16 +43,11 @@ with the same file gets the answer to the same request. Then the certificate and
 The server is that of --kubeconfig, else of the variable KUBECONFIG, else the one with the data directory.
 `,
 		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
-			const dataDir = "data-dir"
 			var flags certificateFlags
 			flags.add(set)
-			settings := config.AddFlags(set, "dataDir")
+			server := addServerFlags(set)
 			return func(ctx context.Context) error {
-				cfg, err := config.Load(config.Sources{Flags: settings, Environ: p.Environ})
-				if err != nil {
-					return err
-				}
-				client, err := p.clientConfig(flags.kubeconfig, cfg.DataDir, set.Changed(dataDir))
+				client, err := server.config(p)
 				if err != nil {
 					return err
 				}
@@ -78,7 +66,6 @@ func (f *certificateFlags) add(set *pflag.FlagSet) {
 		"`DURATION` of the certificate, from 10m; unset means as long as the signer lets it last")
 	set.StringVar(&f.name, "name", "", "`NAME` of the request; unset means one made of what is asked for")
 	set.DurationVar(&f.timeout, "timeout", approvalTimeout, "`DURATION` to wait for the certificate")
-	set.StringVar(&f.kubeconfig, "kubeconfig", "", "the `FILE` that says where the server is and who asks")
 }
 
 // usagesFor are the usages that were asked for, or those that certificates of the signer have.
@@ -100,44 +87,4 @@ func (f *certificateFlags) usagesFor() ([]certificatesv1.KeyUsage, error) {
 		return nil, usageError{fmt.Errorf("say with --usages what certificates of signer %s are for, such as "+
 			"--usages='digital signature,server auth'", f.signer)}
 	}
-}
-
-// clientConfig is how to reach the server. A data directory that was named on the command line counts more than KUBECONFIG.
-func (p Program) clientConfig(kubeconfig, dataDir string, dataDirNamed bool) (*rest.Config, error) {
-	rules := new(clientcmd.ClientConfigLoadingRules)
-	source := kubeconfig
-	switch variable := p.variable(clientcmd.RecommendedConfigPathEnvVar); {
-	case kubeconfig != "":
-		rules.ExplicitPath = kubeconfig
-	case variable != "" && !dataDirNamed:
-		rules.Precedence, source = filepath.SplitList(variable), variable
-	default:
-		if _, err := pki.ReadAdminKubeconfig(dataDir); err != nil {
-			return nil, err
-		}
-		rules.ExplicitPath = pki.AdminKubeconfigPath(dataDir)
-		source = rules.ExplicitPath
-	}
-	loaded, err := rules.Load()
-	if err != nil {
-		return nil, fmt.Errorf("cannot read kubeconfig %s: %w", source, err)
-	}
-	client, err := clientcmd.NewNonInteractiveClientConfig(*loaded, "", new(clientcmd.ConfigOverrides), rules).ClientConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err):
-		return nil, fmt.Errorf("kubeconfig %s is not there or empty; name another with --kubeconfig", source)
-	case err != nil:
-		return nil, fmt.Errorf("cannot use kubeconfig %s: %w", source, err)
-	}
-	return client, nil
-}
-
-// variable is the value of a variable of the environment, empty if it is not set.
-func (p Program) variable(name string) string {
-	for _, setting := range slices.Backward(p.Environ) {
-		if value, ok := strings.CutPrefix(setting, name+"="); ok {
-			return value
-		}
-	}
-	return ""
 }

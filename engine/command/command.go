@@ -67,7 +67,7 @@ type command struct {
 // commands lists what gatehouse can do, in the order of help. `help` itself is Run's.
 func commands() []command {
 	return []command{serveCommand(), kubeconfigCommand(), certificateRequestCommand(),
-		pluginNewCommand(), pluginBuildCommand(), pluginInspectCommand(), pluginTestCommand(), pluginSignCommand(), configCommand(), versionCommand()}
+		pluginNewCommand(), pluginBuildCommand(), pluginInspectCommand(), pluginTestCommand(), pluginRecordCommand(), pluginSignCommand(), configCommand(), versionCommand()}
 }
 
 // usageError is a command line that cannot be understood.
