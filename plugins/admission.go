@@ -156,11 +156,14 @@ func (c *writer) ask(ctx context.Context, rev *review) error {
 		return err
 	}
 	v, err := c.decide(ctx, rev)
-	asked := rev.payload
+	var asked []byte // nil unless somebody records the plugin
+	if c.recorded() {
+		asked, _ = rev.encoded() // now, for carrying out may change what it holds; without it there is no record
+	}
 	if err == nil {
 		err = c.carryOut(ctx, rev, v)
 	}
-	if c.recorded() {
+	if asked != nil {
 		c.recordWrite(rev, asked, v, err)
 	}
 	var fault *sandbox.Fault

@@ -37,9 +37,8 @@ var (
 
 // Record is one call of a plugin: what it was asked and what became of it.
 type Record struct {
-	// Time is when the call ended, Took how long it took.
-	Time time.Time     `json:"time"`
-	Took time.Duration `json:"took"`
+	// Time is when the call ended.
+	Time time.Time `json:"time"`
 	// Revision is the one that was asked.
 	Revision string       `json:"revision"`
 	Role     sandbox.Role `json:"role"`
@@ -169,12 +168,15 @@ func (c *call) recorded() bool { return c.plugin.recordings.Load() != nil }
 // record offers what became of a call to those who record the plugin. review must not change any more.
 func (c *call) record(record Record, review []byte, err error) {
 	all := c.plugin.recordings.Load()
-	if all == nil || len(review) == 0 { // a plugin without a module is not asked
+	if all == nil || len(review) == 0 {
 		return
 	}
 	record.Time, record.Role, record.Revision, record.Review = time.Now(), c.role, c.state.revision, review
 	var fault *sandbox.Fault
 	if errors.As(err, &fault) {
+		if c.state.module == nil || fault.Kind == Barred || fault.Kind == Unevaluated {
+			return // it was not asked
+		}
 		record = Record{Time: record.Time, Role: record.Role, Revision: record.Revision, Phase: record.Phase, Review: review,
 			Decision: string(failedResult), Message: fault.Cause}
 	}
