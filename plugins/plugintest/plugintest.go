@@ -56,6 +56,12 @@ func Create(pod *core.Pod) admission.Attributes {
 		&metav1.CreateOptions{}, false, jane())
 }
 
+// CreateSecret is the creation of a Secret by jane.
+func CreateSecret(secret *core.Secret) admission.Attributes {
+	return admission.NewAttributesRecord(secret, nil, schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, secret.Namespace, secret.Name,
+		schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, "", admission.Create, &metav1.CreateOptions{}, false, jane())
+}
+
 // Update is the replacement of a Pod by jane.
 func Update(pod, old *core.Pod) admission.Attributes {
 	return admission.NewAttributesRecord(pod, old, podKind(), pod.Namespace, pod.Name, pods(), "", admission.Update,
