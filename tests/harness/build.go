@@ -21,6 +21,8 @@ const (
 	raceVariable = "GATEHOUSE_TEST_RACE"
 	// kubectlVariable names a ready-made kubectl.
 	kubectlVariable = "GATEHOUSE_TEST_KUBECTL"
+	// componentsVariable names a ready-made program of a cluster's components.
+	componentsVariable = "GATEHOUSE_TEST_COMPONENTS"
 )
 
 // Variant is a way to build the server.
@@ -54,23 +56,34 @@ func Binary(ctx context.Context, variant Variant) (string, error) {
 	return build(ctx, root, target{dir: root, name: string(variant), flags: flags})
 }
 
-// kubectlVersion is what kubectl says of itself, and by which it judges how far it is from the server's version.
-const kubectlVersion = "v1.37.2"
+// kubernetesVersion is what Kubernetes' programs say of themselves, and by which kubectl judges how far it is from the server's.
+const kubernetesVersion = "v1.37.2"
+
+// kubernetesFlags are how Kubernetes' programs are linked.
+func kubernetesFlags() []string {
+	return []string{"-ldflags=-X k8s.io/component-base/version.gitVersion=" + kubernetesVersion}
+}
 
 // Kubectl builds the pinned kubectl from its tool module and returns the file's path.
 func Kubectl(ctx context.Context) (string, error) {
-	if given := os.Getenv(kubectlVariable); given != "" {
+	return tool(ctx, kubectlVariable, "kubectl", kubernetesFlags()...)
+}
+
+// Components builds the pinned components of a cluster, all in one program, from their tool module and returns the file's path.
+func Components(ctx context.Context) (string, error) {
+	return tool(ctx, componentsVariable, "components", kubernetesFlags()...)
+}
+
+// tool builds the program of a module in this directory's parent, unless the variable names a ready-made one.
+func tool(ctx context.Context, variable, module string, flags ...string) (string, error) {
+	if given := os.Getenv(variable); given != "" {
 		return filepath.Abs(given)
 	}
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
-	return build(ctx, root, target{
-		dir:   filepath.Join(root, "tests", "kubectl"),
-		name:  "kubectl",
-		flags: []string{"-ldflags=-X k8s.io/component-base/version.gitVersion=" + kubectlVersion},
-	})
+	return build(ctx, root, target{dir: filepath.Join(root, "tests", module), name: module, flags: flags})
 }
 
 // Example compiles an example plugin to WebAssembly and returns the file's path, and that of the YAML that goes with it. Its

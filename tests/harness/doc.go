@@ -6,6 +6,8 @@
 //
 // Start, and what it returns, fail the test they were given. Launch is the same with errors, for commands such as benchmarks.
 //
-// GATEHOUSE_TEST_BINARY and GATEHOUSE_TEST_KUBECTL name ready-made binaries to use instead, such as an adapter around another
-// server that takes gatehouse's flags; GATEHOUSE_TEST_RACE=1 makes the server one that looks for data races.
+// StartComponent runs what else a cluster has: controller manager, scheduler, and kwok in place of nodes.
+//
+// GATEHOUSE_TEST_BINARY, GATEHOUSE_TEST_KUBECTL and GATEHOUSE_TEST_COMPONENTS name ready-made binaries to use instead, such as an
+// adapter around another server that takes gatehouse's flags; GATEHOUSE_TEST_RACE=1 makes the server one that looks for data races.
 package harness

@@ -47,25 +47,13 @@ func (s *Server) run() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { s.finish(process) })
+	s.t.Cleanup(func() { process.finish(s.t) })
 	if err := process.WaitReady(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process = process
-}
-
-func (s *Server) finish(process *Process) {
-	if err := process.Kill(); err != nil {
-		s.t.Error(err)
-	}
-	if found := process.Log().Alarms(); len(found) > 0 {
-		s.t.Errorf("the server printed what it never may: %q", found)
-	}
-	if s.t.Failed() {
-		s.t.Logf("log of server %d:\n%s", process.PID(), process.Log())
-	}
 }
 
 // Process is the latest run.

@@ -22,8 +22,7 @@ const longestPause = 50 * time.Millisecond
 func Poll(ctx context.Context, try func() error) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, longestPause) {
 		err := try()
-		var end hopeless
-		if err == nil || errors.As(err, &end) {
+		if err == nil || IsHopeless(err) {
 			return err
 		}
 		select {
@@ -36,6 +35,12 @@ func Poll(ctx context.Context, try func() error) error {
 
 // Hopeless marks an error that no patience helps against.
 func Hopeless(err error) error { return hopeless{err} }
+
+// IsHopeless tells whether an error was made by Hopeless.
+func IsHopeless(err error) bool {
+	var end hopeless
+	return errors.As(err, &end)
+}
 
 type hopeless struct{ error }
 

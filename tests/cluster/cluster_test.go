@@ -1,0 +1,254 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"gatehouse/tests/harness"
+)
+
+const (
+	// nodes is how many nodes there are for everybody.
+	nodes = 5
+	// fleet and straggler tell those of them from the one that fails: values of a label, and names of what plays the kubelets.
+	fleet         = "fleet"
+	straggler     = "straggler"
+	stragglerNode = "node-straggler"
+	// nodeMonitorGrace is how long a node may be silent; its lease is renewed several times in that.
+	nodeMonitorGrace = "20s"
+	// podNetwork is where nodes get their ranges from.
+	podNetwork = "10.244.0.0/16"
+)
+
+// cluster is a server and what else makes a cluster.
+type cluster struct {
+	server     *harness.Server
+	client     *kubernetes.Clientset
+	kubectlBin string
+	dir        string // of the components' files
+
+	managers    []*harness.Program // the controller managers, the first of which leads to begin with
+	managerPort string             // where the first serves its metrics
+	scheduler   *harness.Program
+	// fleet and straggler play the kubelets of the nodes that are called so.
+	fleet, straggler *harness.Program
+	startStraggler   func() *harness.Program
+}
+
+// TestCluster has one cluster for all: what takes a minute to begin or to come by the clock is waited for once.
+func TestCluster(t *testing.T) {
+	c := start(t)
+	t.Run("with everything up", func(t *testing.T) {
+		for _, test := range []struct {
+			name string
+			run  func(*testing.T, *cluster)
+		}{
+			{"a Deployment rolls out, scales, is updated, rolled back and deleted", deployment},
+			{"a StatefulSet comes and goes in order, and keeps its volumes", statefulSet},
+			{"a DaemonSet follows a label from node to node", daemonSet},
+			{"a Job completes, and goes when its time is up", job},
+			{"a CronJob is started by hand and by the clock", cronJob},
+			{"an autoscaler says that there are no metrics, and keeps to its bounds", autoscaler},
+			{"a disruption budget refuses evictions", disruption},
+			{"a Service leads to the pods that are ready", service},
+			{"a Service without pods leads where somebody says", externalService},
+			{"another range of ClusterIPs becomes ready", serviceRange},
+			{"owners are deleted in the background, in the foreground, and without what they own", cascades},
+			{"owners that do not exist or own each other hold nothing", strayOwners},
+			{"a namespace is emptied and waits for finalizers", namespaces},
+			{"quota is counted", quota},
+			{"service accounts have what they need", accounts},
+			{"every controller has an account of its own", controllersOwnAccounts},
+			{"a certificate is signed once it is approved", certificate},
+			{"roles are aggregated", aggregation},
+			{"a machine could join with a bootstrap token", joining},
+			{"a component trusts whom the server trusts", delegation},
+			{"nodes give signs of life", heartbeats},
+			{"a node that is lost loses its pods, and comes back", lostNode},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				test.run(t, c)
+			})
+		}
+	})
+	t.Run("a second controller manager takes over from one that was killed", func(t *testing.T) { succession(t, c) })
+	t.Run("nobody complains in a log", func(t *testing.T) { logs(t, c) })
+}
+
+// start starts a cluster and waits until its nodes are ready.
+func start(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{dir: t.TempDir()}
+	c.server = harness.Start(t, harness.Options{Flags: []string{"--config", c.configuration(t)}})
+	var err error
+	if c.client, err = kubernetes.NewForConfig(c.server.ClientConfig()); err != nil {
+		t.Fatal(err)
+	}
+	if c.kubectlBin, err = harness.Kubectl(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.startManagers(t)
+	kubeconfig := c.certified(t, "system:kube-scheduler")
+	c.scheduler = harness.StartComponent(t, harness.Scheduler,
+		"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
+		"--secure-port", "0")
+	c.startNodes(t)
+	return c
+}
+
+// configuration is the file for a homelab as it lies in the tree.
+func (c *cluster) configuration(t *testing.T) string {
+	t.Helper()
+	config, err := os.ReadFile(filepath.FromSlash("../../configs/homelab.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.write(t, "gatehouse.yaml", string(config))
+}
+
+// startManagers starts two controller managers with all their controllers, as kubeadm would. The second waits for its turn.
+func (c *cluster) startManagers(t *testing.T) {
+	t.Helper()
+	kubeconfig := c.certified(t, "system:kube-controller-manager")
+	c.managerPort = freePort(t)
+	for _, port := range []string{c.managerPort, "0"} {
+		c.managers = append(c.managers, harness.StartComponent(t, harness.ControllerManager,
+			"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
+			"--bind-address", "127.0.0.1", "--secure-port", port,
+			"--client-ca-file", c.pki("ca.crt"), "--root-ca-file", c.pki("ca.crt"),
+			"--cluster-signing-cert-file", c.pki("ca.crt"), "--cluster-signing-key-file", c.pki("ca.key"),
+			"--service-account-private-key-file", c.pki("service-account/0001.key"),
+			"--use-service-account-credentials",
+			"--controllers", "*,bootstrapsigner,tokencleaner",
+			"--cluster-name", "kubernetes", "--allocate-node-cidrs", "--cluster-cidr", podNetwork,
+			"--service-cluster-ip-range", "10.96.0.0/16",
+			"--flex-volume-plugin-dir", t.TempDir(), // which it makes, if it is not there
+			"--resource-quota-sync-period", "5s",
+			"--node-monitor-grace-period", nodeMonitorGrace))
+		if len(c.managers) == 1 {
+			c.leader(t, string(harness.ControllerManager), "")
+		}
+	}
+}
+
+// startNodes makes nodes, and has kwok play their kubelets.
+func (c *cluster) startNodes(t *testing.T) {
+	t.Helper()
+	c.kubectl(t, "", "apply", "-f", filepath.FromSlash("testdata/kwok-role.yaml"))
+	kubeconfig := c.accounted(t, metav1.NamespaceSystem, "kwok-controller")
+	config, err := os.ReadFile(filepath.FromSlash("testdata/kwok.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages, err := harness.KwokStages(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := c.write(t, "kwok.yaml", string(config)+stages)
+	kubelets := func(which, podCIDR string) *harness.Program {
+		return harness.StartComponent(t, harness.Kwok, "--kubeconfig", kubeconfig, "--config", file,
+			"--manage-nodes-with-label-selector", "kubelets="+which, "--cidr", podCIDR)
+	}
+	c.fleet = kubelets(fleet, "10.0.0.1/24")
+	c.startStraggler = func() *harness.Program { return kubelets(straggler, "10.0.1.1/24") }
+	c.straggler = c.startStraggler()
+	for i := range nodes {
+		c.node(t, fmt.Sprintf("node-%d", i+1), fleet)
+	}
+	c.node(t, stragglerNode, straggler)
+	await(t, c.core("nodes", ""), func(all []*corev1.Node) error {
+		ready := 0
+		for _, node := range all {
+			if nodeReady(node) == corev1.ConditionTrue && len(node.Spec.PodCIDRs) > 0 {
+				ready++
+			}
+		}
+		return has(ready == nodes+1, "%d nodes are ready and have a range of addresses", ready)
+	})
+}
+
+// node makes a node as its kubelet would when it joins.
+func (c *cluster) node(t *testing.T, name, kubelets string) {
+	t.Helper()
+	room := corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("32Gi"), corev1.ResourcePods: resource.MustParse("110"),
+	}
+	node := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubelets": kubelets, corev1.LabelHostname: name}},
+		Status:     corev1.NodeStatus{Capacity: room, Allocatable: room},
+	}
+	if kubelets != fleet { // only those come who say so
+		node.Spec.Taints = []corev1.Taint{{Key: kubelets, Effect: corev1.TaintEffectNoSchedule}}
+	}
+	if _, err := c.client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// namespace makes one for a test.
+func (c *cluster) namespace(t *testing.T, name string) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := c.client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// kubectl runs the real one as the administrator and returns what it printed. It fails the test if kubectl fails.
+func (c *cluster) kubectl(t *testing.T, namespace string, args ...string) string {
+	t.Helper()
+	return c.kubectlWith(t, namespace, "", args...)
+}
+
+// kubectlWith is kubectl with an input, for `kubectl apply -f -`.
+func (c *cluster) kubectlWith(t *testing.T, namespace, input string, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), c.kubectlBin, args...)
+	command.Args = append(command.Args, "--kubeconfig", c.server.Kubeconfig(), "--cache-dir", filepath.Join(c.dir, "discovery"))
+	if namespace != "" {
+		command.Args = append(command.Args, "--namespace", namespace)
+	}
+	var stdout, stderr bytes.Buffer
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), &stdout, &stderr
+	if err := command.Run(); err != nil {
+		t.Fatalf("kubectl %s: %v\n%s%s", strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
+	}
+	return stdout.String()
+}
+
+func (c *cluster) write(t *testing.T, name, content string) string {
+	t.Helper()
+	file := filepath.Join(c.dir, name)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// freePort is one that nobody listened at a moment ago: what is to be started takes no port 0 for any.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
