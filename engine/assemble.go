@@ -10,11 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/kubernetes/pkg/cluster/ports"
-	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 	netutils "k8s.io/utils/net"
 
 	gates "gatehouse/engine/admission"
@@ -33,6 +30,7 @@ import (
 	"gatehouse/engine/objects/cache"
 	"gatehouse/engine/objects/informers"
 	"gatehouse/engine/pluginapi"
+	"gatehouse/engine/proxy"
 	"gatehouse/engine/storage"
 	"gatehouse/engine/storage/sqlite"
 	"gatehouse/plugins"
@@ -70,6 +68,7 @@ type parts struct {
 	identities    identities
 	authenticator *authn.Chain
 	authorizer    *authz.Chain
+	transports    *proxy.Transports
 	catalog       *catalog.Catalog
 	plugins       *plugins.Set
 	reach         *reach
@@ -89,6 +88,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		{"load the plugins", s.openPlugins},
 		{"set up authorization", s.buildAuthz},
 		{"set up authentication", s.buildAuthn},
+		{"connect with the nodes", s.connectNodes},
 		{"install the built-in kinds", s.buildCatalog},
 		{"set up admission", s.buildAdmission},
 		{"set up the API", s.buildAPI},
@@ -170,6 +170,19 @@ func (s *Server) authorizingPlugins() map[string]authz.PluginMember {
 	return members
 }
 
+func (s *Server) connectNodes(context.Context) error {
+	options := proxy.Options{ClientCertificate: s.pki.KubeletClient}
+	if file := s.config.Kubelets.CAFile; file != "" {
+		authorities, err := authn.OpenAuthorities(s.parts.files, []string{file}, nil)
+		if err != nil {
+			return fmt.Errorf("kubelets.caFile: %w", err)
+		}
+		options.Authorities = authorities.Pool
+	}
+	s.parts.transports = proxy.New(options)
+	return nil
+}
+
 func (s *Server) buildCatalog(context.Context) (err error) {
 	primary, secondary := s.serviceCIDRs()
 	s.parts.catalog, err = catalog.New(catalog.Config{
@@ -186,7 +199,8 @@ func (s *Server) buildCatalog(context.Context) (err error) {
 		NodePorts:            s.config.Services.NodePorts,
 		EventTTL:             s.config.Events.TTL,
 		Others:               []catalog.Provider{pluginapi.Provider{Plugins: s.parts.plugins, Authorizer: s.parts.authorizer}},
-		Kubelet:              kubelet(),
+		KubeletAddresses:     s.config.Kubelets.AddressTypes,
+		Transports:           s.parts.transports,
 	})
 	return err
 }
@@ -316,18 +330,6 @@ func ipNet(prefix netip.Prefix) net.IPNet {
 	return net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
 }
 
-// kubelet says how kubelets are reached, as kube-apiserver does by default.
-func kubelet() kubeletclient.KubeletClientConfig {
-	return kubeletclient.KubeletClientConfig{
-		Port:         ports.KubeletPort,
-		ReadOnlyPort: ports.KubeletReadOnlyPort,
-		PreferredAddressTypes: []string{
-			string(corev1.NodeHostName), string(corev1.NodeInternalDNS), string(corev1.NodeInternalIP),
-			string(corev1.NodeExternalDNS), string(corev1.NodeExternalIP),
-		},
-	}
-}
-
 func (p *parts) close() error {
 	var failures []error
 	if p.informers != nil {
@@ -345,6 +347,10 @@ func (p *parts) close() error {
 	if p.catalog != nil {
 		p.catalog.Close()
 		p.catalog = nil
+	}
+	if p.transports != nil {
+		p.transports.Close()
+		p.transports = nil
 	}
 	if p.cache != nil {
 		p.cache.Close()

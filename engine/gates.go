@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,6 +24,8 @@ import (
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authz"
 	"gatehouse/engine/pluginapi"
+	"gatehouse/engine/leash"
+	"gatehouse/engine/proxy"
 )
 
 // gate is one step on a request's way: it answers, or hands on to the next.
@@ -59,6 +62,8 @@ func readRequestInfo(next http.Handler) http.Handler {
 }
 
 // endWatchesWith ends long-running requests when draining does, so that the server need not wait for its clients.
+//
+// Watches see by themselves to it that a client that does not read holds nothing up, and that what is written is whole.
 func endWatchesWith(draining context.Context) gate {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,9 +77,23 @@ func endWatchesWith(draining context.Context) gate {
 			ctx, cancel := context.WithCancel(r.Context())
 			defer cancel()
 			defer context.AfterFunc(draining, cancel)()
-			next.ServeHTTP(w, r.WithContext(ctx))
+			r = r.WithContext(ctx)
+			if info.Verb != "watch" {
+				held := leash.New(w, leash.Endless)
+				defer held.Release()
+				defer context.AfterFunc(ctx, held.Hurry)()
+			}
+			if passedOn(info) {
+				w, r = proxy.Stream(w, r)
+			}
+			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// passedOn says whether a connection that the request upgrades would be one with a node, pod or service.
+func passedOn(info *request.RequestInfo) bool {
+	return info.IsResourceRequest && slices.Contains([]string{"attach", "exec", "portforward", "proxy"}, info.Subresource)
 }
 
 // limitBodies ends the reading of a request's body when the request must have been answered: a client that stops sending

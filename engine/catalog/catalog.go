@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
-	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 	admissionregistrationrest "k8s.io/kubernetes/pkg/registry/admissionregistration/rest"
 	appsrest "k8s.io/kubernetes/pkg/registry/apps/rest"
 	authenticationrest "k8s.io/kubernetes/pkg/registry/authentication/rest"
@@ -43,6 +42,8 @@ import (
 	storagerest "k8s.io/kubernetes/pkg/registry/storage/rest"
 	storagemigrationrest "k8s.io/kubernetes/pkg/registry/storagemigration/rest"
 	"k8s.io/kubernetes/pkg/serviceaccount"
+
+	"gatehouse/engine/proxy"
 )
 
 // Config is what the built-in kinds need from the server around them. All fields are required unless they say otherwise.
@@ -74,8 +75,10 @@ type Config struct {
 	// Others are groups besides Kubernetes' own, which come after these.
 	Others []Provider
 
-	// Kubelet reaches nodes for exec, logs and the like.
-	Kubelet kubeletclient.KubeletClientConfig
+	// KubeletAddresses are the types of nodes' addresses, the preferred first.
+	KubeletAddresses []string
+	// Transports reach kubelets for exec, logs and the like, and what is proxied to.
+	Transports *proxy.Transports
 }
 
 // Catalog is the set of kinds served. It does not change after it was built.

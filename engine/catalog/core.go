@@ -109,15 +109,18 @@ func (p *coreProvider) NewRESTStorage(versions serverstorage.APIResourceConfigSo
 // addWorkloads adds nodes, pods, and what refers to pods: services, which proxy to them, and service accounts, whose tokens
 // can be bound to them.
 func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options generic.RESTOptionsGetter) error {
-	nodes, err := nodestore.NewStorage(options, p.config.Kubelet, nil)
+	endpoints := p.config.Transports.Endpoints
+	nodes, err := nodestore.NewStorage(options, kubeletClient(p.config.KubeletAddresses), endpoints)
 	if err != nil {
 		return err
 	}
+	kubelets := kubelets{nodes.KubeletConnectionInfo, p.config.Transports}
+	nodes.Proxy.Connection = kubelets
 	storage["nodes"] = nodes.Node
 	storage["nodes/status"] = nodes.Status
 	storage["nodes/proxy"] = nodes.Proxy
 
-	pods, err := podstore.NewStorage(options, nodes.KubeletConnectionInfo, nil, p.client.PolicyV1(), unconditional(p.config.Authorizer))
+	pods, err := podstore.NewStorage(options, kubelets, endpoints, p.client.PolicyV1(), unconditional(p.config.Authorizer))
 	if err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options gen
 	storage["bindings"] = pods.LegacyBinding
 
 	services, serviceStatus, serviceProxy, err := servicestore.NewREST(options, p.clusterIPs.primary, p.clusterIPs.byFamily, p.nodePorts,
-		endpointSlices{client: p.client}, pods.Pod, nil)
+		endpointSlices{client: p.client}, pods.Pod, endpoints)
 	if err != nil {
 		return err
 	}

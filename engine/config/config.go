@@ -41,6 +41,7 @@ type Config struct {
 	Certificate         Certificate
 	CertificateRequests CertificateRequests
 	Services            Services
+	Kubelets            Kubelets
 	ServiceAccounts     ServiceAccounts
 	Authentication      Authentication
 	Authorization       Authorization
@@ -197,6 +198,7 @@ func Default() Config {
 			CIDRs:     []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")},
 			NodePorts: utilnet.PortRange{Base: 30000, Size: 2768},
 		},
+		Kubelets:        Kubelets{AddressTypes: addressTypes()},
 		ServiceAccounts: ServiceAccounts{Issuer: "https://kubernetes.default.svc.cluster.local"},
 		Authentication:  defaultAuthentication(),
 		Authorization:   defaultAuthorization(),

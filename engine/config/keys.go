@@ -37,6 +37,11 @@ func keys(c *Config) []key {
 		{path: "services.nodePorts", arg: "FROM-TO", value: portRangeValue(&c.Services.NodePorts),
 			usage: "range of node ports"},
 
+		{path: "kubelets.caFile", arg: "FILE", value: pathValue(&c.Kubelets.CAFile),
+			usage: "authorities of kubelets' serving certificates; unset means that these are not verified"},
+		{path: "kubelets.addressTypes", arg: "TYPE,...", value: addressTypesValue(&c.Kubelets.AddressTypes),
+			usage: "types of nodes' addresses, the preferred first"},
+
 		{path: "serviceAccounts.issuer", arg: "URL", value: issuerValue(&c.ServiceAccounts.Issuer),
 			usage: "issuer and audience of service account tokens"},
 		{path: "serviceAccounts.acceptedIssuers", arg: "URL,...", value: issuersValue(&c.ServiceAccounts.AcceptedIssuers),

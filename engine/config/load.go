@@ -155,6 +155,11 @@ func complete(c Config, origins map[string]origin, from Sources) (Config, error)
 	} else if c.Plugins.Dir, err = absolute(c.Plugins.Dir, origins["plugins.dir"]); err != nil {
 		return Config{}, err
 	}
+	if c.Kubelets.CAFile != "" {
+		if c.Kubelets.CAFile, err = absolute(c.Kubelets.CAFile, origins["kubelets.caFile"]); err != nil {
+			return Config{}, err
+		}
+	}
 	if err := errors.Join(c.Authentication.resolvePaths(origins), c.Authentication.checkOrder(origins),
 		c.Authorization.resolvePaths(origins), c.Authorization.checkMembers(origins)); err != nil {
 		return Config{}, err

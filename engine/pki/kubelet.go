@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 )
@@ -11,9 +12,9 @@ const (
 	kubeletClientName = "kube-apiserver-kubelet-client"
 )
 
-// KubeletClient is the path of the file with the certificate by which kubelets know this server, and its key. It is renewed
-// in place: read it anew for new connections, as client-go's transports do.
-func (b *Bundle) KubeletClient() string { return b.path(kubeletClientFile) }
+// KubeletClient is the certificate by which kubelets know this server, with its key. It is another one after a renewal: ask
+// anew for each connection.
+func (b *Bundle) KubeletClient() *tls.Certificate { return b.kubeletClient.Load() }
 
 // refreshKubeletClient makes sure that there is a client certificate for kubelets with time left.
 //
@@ -29,6 +30,7 @@ func (b *Bundle) refreshKubeletClient() error {
 		reason = dueReason(current.Leaf, b.now())
 	}
 	if reason == "" {
+		b.kubeletClient.Store(current)
 		return nil
 	}
 	issued, err := b.issuePair(kubeletClientFile, leaf{
@@ -38,7 +40,8 @@ func (b *Bundle) refreshKubeletClient() error {
 	if err != nil {
 		return err
 	}
-	b.request.Logger.Info("issued a client certificate for kubelets", "file", b.KubeletClient(), "reason", reason,
+	b.kubeletClient.Store(issued)
+	b.request.Logger.Info("issued a client certificate for kubelets", "file", b.path(kubeletClientFile), "reason", reason,
 		"expires", issued.Leaf.NotAfter)
 	return nil
 }

@@ -92,6 +92,8 @@ type Bundle struct {
 	refreshing sync.Mutex // held while files are looked at and written; guards warned
 	warned     time.Time  // when the end of the authority was last warned about
 	serving    atomic.Pointer[tls.Certificate]
+
+	kubeletClient atomic.Pointer[tls.Certificate]
 }
 
 // Ensure reads what is in the data directory, makes what is missing, and renews what is about to run out or does not fit

@@ -107,6 +107,9 @@ func TestCertificatesAreRenewedUnderARunningServer(t *testing.T) {
 	if string(f.read("pki", "kubelet-client.pem")) == string(kubelets) {
 		t.Error("the client certificate for kubelets was not renewed")
 	}
+	if end := l.bundle.KubeletClient().Leaf.NotAfter; !end.Equal(second.NotAfter) {
+		t.Errorf("kubelets are shown the client certificate that ends %s, not the new one", end)
+	}
 
 	f.clock.Step(200 * day) // beyond the end of the first certificates
 	before.CloseIdleConnections()
@@ -116,13 +119,8 @@ func TestCertificatesAreRenewedUnderARunningServer(t *testing.T) {
 
 func TestKubeletsKnowTheServerByItsClientCertificate(t *testing.T) {
 	l := listen(t, newFixture(t))
-	// As client-go's transports load it.
-	pair, err := tls.LoadX509KeyPair(l.bundle.KubeletClient(), l.bundle.KubeletClient())
-	if err != nil {
-		t.Fatal(err)
-	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
-		RootCAs: l.bundle.ClientCAs(), Certificates: []tls.Certificate{pair}, Time: l.clock.Now,
+		RootCAs: l.bundle.ClientCAs(), Certificates: []tls.Certificate{*l.bundle.KubeletClient()}, Time: l.clock.Now,
 	}}}
 	defer client.CloseIdleConnections()
 	l.ask(t, client, http.StatusOK, "CN=kube-apiserver-kubelet-client,O=system:masters")

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/util/flowcontrol"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"gatehouse/engine/leash"
 	"gatehouse/engine/objects/cache"
 )
 
@@ -41,17 +42,17 @@ func (r *Reader) watch(
 		return nil, Refused
 	}
 	timeout := r.watchTimeout(options)
-	held := newLeash(w, timeout)
-	wanted := cache.WatchRequest{Scope: selected.key, After: start.after, Ended: held.hurry}
+	held := leash.New(w, timeout)
+	wanted := cache.WatchRequest{Scope: selected.key, After: start.after, Ended: held.Hurry}
 	wanted.Field, wanted.Value, _ = selected.indexed(r.Resource.Indexed)
 	source, view, err := r.Collection.Watch(req.Context(), wanted)
 	if err != nil {
-		held.release()
+		held.Release()
 		return nil, History
 	}
 	if start.initial && view.Revision() < start.least {
 		source.Close()
-		held.release()
+		held.Release()
 		return nil, Refused
 	}
 	s := &stream{
@@ -63,8 +64,8 @@ func (r *Reader) watch(
 	}
 	return func() {
 		defer source.Close()
-		defer held.release()
-		defer context.AfterFunc(req.Context(), held.hurry)()
+		defer held.Release()
+		defer context.AfterFunc(req.Context(), held.Hurry)()
 		metrics.RecordLongRunning(req, info, metrics.APIServerComponent, func() { s.transport(view, start) })
 	}, reasonNone
 }
