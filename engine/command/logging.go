@@ -2,11 +2,14 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/term"
 	"k8s.io/klog/v2"
@@ -59,7 +62,8 @@ func adoptLibraries(logger *slog.Logger, level slog.Level) error {
 }
 
 // backstage is the handler of upstream's packages. What they consider worth telling, such as each controller's start, is
-// detail to whoever runs the server: it becomes debug. Errors stay errors.
+// detail to whoever runs the server: it becomes debug. Errors stay errors, but for those that say no more than that the other
+// side of a connection has gone, with which every exec and port-forward ends.
 type backstage struct {
 	slog.Handler
 }
@@ -77,7 +81,25 @@ func (b backstage) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (b backstage) Handle(ctx context.Context, record slog.Record) error {
 	record.Level = lowered(record.Level)
+	if record.Level == slog.LevelError && tellsOfLeaving(record) {
+		record.Level = slog.LevelDebug
+	}
+	if !b.Handler.Enabled(ctx, record.Level) {
+		return nil
+	}
 	return b.Handler.Handle(ctx, record)
+}
+
+// tellsOfLeaving says whether a record's error is that of a connection that has ended.
+func tellsOfLeaving(record slog.Record) bool {
+	left := false
+	record.Attrs(func(attr slog.Attr) bool {
+		if err, ok := attr.Value.Any().(error); ok {
+			left = errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		}
+		return !left
+	})
+	return left
 }
 
 func (b backstage) WithAttrs(attrs []slog.Attr) slog.Handler {
