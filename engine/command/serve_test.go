@@ -257,19 +257,20 @@ func TestLogsAreStructuredAndHaveThoseOfLibrariesInThem(t *testing.T) {
 		},
 		"upstream's debug level with ours": {
 			args: []string{"--log-level", "debug"}, json: true,
-			want: []string{"making a server", `"msg":"from a library"`, "chatter at 4"},
+			want: []string{"making a server", `"msg":"from a library"`, "chatter at 4", "somebody left"},
 			not:  []string{"chatter at 5"},
 		},
 		"errors only": {
 			args: []string{"--log-level", "error"}, json: true,
 			want: []string{"an error from a library"},
-			not:  []string{"issued", "something from a library"},
+			not:  []string{"issued", "something from a library", "somebody left"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := serve(t, append(test.args, "--data-dir", t.TempDir())...)
 			klog.Info("from a library")
 			klog.ErrorS(errors.New("broken"), "an error from a library")
+			klog.ErrorS(&net.OpError{Op: "read", Err: syscall.ECONNRESET}, "somebody left")
 			klog.V(4).Info("chatter at 4")
 			klog.V(5).Info("chatter at 5")
 			r.end()

@@ -3,8 +3,11 @@ package nodes
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +16,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -164,14 +166,45 @@ func reachable(t *testing.T) string {
 	return ""
 }
 
-// refused fails the test unless err is the Status that is wanted.
-func refused(t *testing.T, err error, code int32, message string) {
+// answer is what the server said to a request of the administrator's. Upgrading asks for SPDY.
+func (w *world) answer(t *testing.T, method, path string, upgrading bool) (*http.Response, string) {
 	t.Helper()
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		t.Fatalf("got %v, want a Status", err)
+	tlsConfig, err := rest.TLSConfigFor(w.config)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := status.Status(); got.Code != code || !strings.Contains(got.Message, message) {
-		t.Errorf("got %d %q, want %d with %q", got.Code, got.Message, code, message)
+	client := &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: tlsConfig, DisableKeepAlives: true}, // and HTTP/1.1
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, w.config.Host+path, strings.NewReader(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if upgrading {
+		request.Header.Set("Connection", "Upgrade")
+		request.Header.Set("Upgrade", "SPDY/3.1")
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+// refused fails the test unless the answer is the Status that is wanted.
+func refused(t *testing.T, response *http.Response, body string, code int, message string) {
+	t.Helper()
+	var status metav1.Status
+	if err := json.Unmarshal([]byte(body), &status); err != nil {
+		t.Fatalf("%s, no Status: %q", response.Status, body)
+	}
+	if response.StatusCode != code || int(status.Code) != code || !strings.Contains(status.Message, message) {
+		t.Errorf("got %s: %q, want %d with %q", response.Status, status.Message, code, message)
 	}
 }
