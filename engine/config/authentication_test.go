@@ -47,6 +47,15 @@ func TestMistakesInWhoIsAskedNameKeyAndLine(t *testing.T) {
 			"authentication: {webhook: {version: v2}}",
 			`:1: authentication.webhook.version is "v2", want v1 or v1beta1`,
 		},
+		"a type of addresses that is none": {
+			"kubelets: {addressTypes: [InternalIp]}",
+			`:1: kubelets.addressTypes is "InternalIp", want types among Hostname, InternalDNS, InternalIP, ExternalDNS, ExternalIP; ` +
+				"did you mean InternalIP?",
+		},
+		"a type of addresses twice": {
+			"kubelets: {addressTypes: [InternalIP, Hostname, InternalIP]}",
+			`:1: kubelets.addressTypes is "InternalIP,Hostname,InternalIP", want each type once, but InternalIP stands twice`,
+		},
 		"an issuer without https": {
 			"serviceAccounts: {acceptedIssuers: [https://a.example, http://b.example]}",
 			`:1: serviceAccounts.acceptedIssuers is "http://b.example", want an https URL without query or fragment`,

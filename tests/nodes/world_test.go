@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,13 +37,22 @@ type world struct {
 	kubectl string
 }
 
+// built are the server and kubectl, built once for all tests.
+var built = sync.OnceValues(func() (programs struct{ server, kubectl string }, err error) {
+	if programs.server, err = harness.Binary(context.Background(), harness.Plain); err != nil {
+		return programs, err
+	}
+	programs.kubectl, err = harness.Kubectl(context.Background())
+	return programs, err
+})
+
 func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
-	kubectl, err := harness.Kubectl(t.Context())
+	programs, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, server: harness.Start(t, harness.Options{Flags: flags}), kubectl: kubectl}
+	w := &world{t: t, server: harness.Start(t, harness.Options{Binary: programs.server, Flags: flags}), kubectl: programs.kubectl}
 	w.config = w.server.ClientConfig()
 	if w.client, err = kubernetes.NewForConfig(w.config); err != nil {
 		t.Fatal(err)
