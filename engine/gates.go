@@ -23,8 +23,8 @@ import (
 
 	"gatehouse/engine/authn"
 	"gatehouse/engine/authz"
-	"gatehouse/engine/pluginapi"
 	"gatehouse/engine/leash"
+	"gatehouse/engine/pluginapi"
 	"gatehouse/engine/proxy"
 )
 
