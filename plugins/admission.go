@@ -179,11 +179,11 @@ func (c *writer) ask(ctx context.Context, rev *review) error {
 
 // originOfWrite is its user and namespace.
 func originOfWrite(a admission.Attributes) origin {
-	from := origin{where: a.GetNamespace()}
+	name := ""
 	if user := a.GetUserInfo(); user != nil {
-		from.who = user.GetName()
+		name = user.GetName()
 	}
-	return from
+	return originOf(name, a.GetNamespace())
 }
 
 // decide runs the guest.

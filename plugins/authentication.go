@@ -226,9 +226,9 @@ func (a *authentication) originOf(address string, review identityReview) origin 
 	return origin{who: network(address), where: strconv.FormatUint(hash.Sum64(), 16)}
 }
 
-// network is whom an address belongs to: of the sixth version anybody has 2^64.
+// network is whom an address belongs to: of the sixth version a household has 2^72.
 func network(address string) string {
-	const ofOne = 64
+	const ofOne = 56
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return ""

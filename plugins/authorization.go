@@ -209,11 +209,11 @@ func (r *accessReview) decide(ctx context.Context, c *call) (status authorizatio
 
 // origin is the review's user and namespace.
 func (r *accessReview) origin() origin {
-	from := origin{who: r.review.Spec.User}
+	namespace := ""
 	if resource := r.review.Spec.ResourceAttributes; resource != nil {
-		from.where = resource.Namespace
+		namespace = resource.Namespace
 	}
-	return from
+	return originOf(r.review.Spec.User, namespace)
 }
 
 // parseAccess reads the SubjectAccessReview an authorizer answers. Every error is a *sandbox.Fault.

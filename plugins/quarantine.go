@@ -3,10 +3,15 @@ package plugins
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"gatehouse/plugins/sandbox"
 )
@@ -33,9 +38,21 @@ const (
 // Barred is the kind of a fault that is no guest's: the plugin is quarantined and was not asked.
 const Barred sandbox.FaultKind = "quarantined"
 
-// origin is whom failures are blamed on: a user's requests in a namespace. An authenticator, which is asked before there is a user,
-// has an address for that, and what identifies the credentials for the namespace.
+// origin is whom failures are blamed on: a user's requests in a namespace. The service accounts of a namespace are one user, for whoever has
+// one can make others. An authenticator, which is asked before there is a user, has an address for that, and what identifies the
+// credentials for the namespace.
 type origin struct{ who, where string }
+
+// originOf is where a user's requests in a namespace come from.
+func originOf(name, namespace string) origin {
+	if home, _, err := serviceaccount.SplitUsername(name); err == nil {
+		name = serviceaccount.ServiceAccountGroupPrefix + home
+	}
+	return origin{who: name, where: namespace}
+}
+
+// nobody reports whether it is not known who it is. Anybody could be that.
+func (o origin) nobody() bool { return o.who == "" || o.who == user.Anonymous }
 
 // about describes an origin's requests.
 func (o origin) about(role sandbox.Role) string {
@@ -44,10 +61,15 @@ func (o origin) about(role sandbox.Role) string {
 		return "some credentials"
 	case role == sandbox.Authenticate:
 		return fmt.Sprintf("some credentials from %s", o.who)
-	case o.where == "":
-		return fmt.Sprintf("user %q outside of namespaces", o.who)
 	}
-	return fmt.Sprintf("user %q in namespace %q", o.who, o.where)
+	whose := fmt.Sprintf("user %q", o.who)
+	if home, found := strings.CutPrefix(o.who, serviceaccount.ServiceAccountGroupPrefix); found {
+		whose = fmt.Sprintf("service accounts of namespace %q", home)
+	}
+	if o.where == "" {
+		return whose + " outside of namespaces"
+	}
+	return fmt.Sprintf("%s in namespace %q", whose, o.where)
 }
 
 // streak is failures in a row.
@@ -98,6 +120,9 @@ type conduct struct {
 	all streak
 	// suspects came into quarantine since the last answer.
 	suspects []origin
+	// spent are users that have led to a quarantine of everybody which an answer ended, so that it was not the plugin: they cannot do
+	// so again until then.
+	spent map[string]time.Time
 }
 
 // enter decides whether the plugin is asked about a request: then barred is nil. If the call is one by which a quarantine may end, tested is
@@ -110,10 +135,10 @@ func (c *conduct) enter(from origin, role sandbox.Role, now time.Time) (tested *
 	switch {
 	case held && own.closed(now):
 		return nil, own.quarantine(role, from.about(role))
-	case c.all.quarantined() && (now.Before(c.all.until) || c.all.testing && !held):
+	case c.all.quarantined() && (now.Before(c.all.until) || !held && (c.all.testing || c.suspected(from.who))):
+		// Those who had it fail before could have it fail again, in another namespace.
 		return nil, c.all.quarantine(role, "")
 	case held:
-		// Whether it fails or not for those who had it fail before says nothing new about everybody.
 		tested = own
 	case c.all.quarantined():
 		tested = &c.all
@@ -141,6 +166,7 @@ func (c *conduct) answered(from origin, role sandbox.Role) (ended []*Quarantine)
 	defer c.mu.Unlock()
 	if c.all.quarantined() {
 		ended = append(ended, c.all.quarantine(role, ""))
+		c.spend(c.all.last.Time.Add(forgetFailures))
 	}
 	c.all, c.suspects = streak{}, nil
 	if own := c.origins[from]; own != nil {
@@ -149,7 +175,7 @@ func (c *conduct) answered(from origin, role sandbox.Role) (ended []*Quarantine)
 		}
 		delete(c.origins, from)
 	}
-	c.watched.Store(len(c.origins) > 0)
+	c.watched.Store(len(c.origins) > 0 || len(c.spent) > 0)
 	return ended
 }
 
@@ -161,7 +187,11 @@ func (c *conduct) failed(from origin, failure Failure, tested *streak) (begun []
 	c.all.failures++
 	c.all.last = failure
 	if tested == &c.all {
-		c.all.prolong(now, lastBackOffOfAll)
+		most := lastBackOffOfAll
+		if c.mute(from, now) {
+			most = c.all.backOff // once more, and no longer
+		}
+		c.all.prolong(now, most)
 	}
 	own := c.streakOf(from, now)
 	if own == nil {
@@ -176,7 +206,9 @@ func (c *conduct) failed(from origin, failure Failure, tested *streak) (begun []
 	default:
 		own.begin(now)
 		begun = append(begun, own.quarantine(role, from.about(role)))
-		c.suspects = append(c.suspects, from)
+		if !c.mute(from, now) {
+			c.suspects = append(c.suspects, from)
+		}
 	}
 	if len(begun) > 0 && !c.all.quarantined() && c.suspectsAll() {
 		c.all.begin(now)
@@ -205,6 +237,26 @@ func (c *conduct) streakOf(from origin, now time.Time) *streak {
 	return own
 }
 
+// suspected reports whether a user is among the suspects.
+func (c *conduct) suspected(who string) bool {
+	return slices.ContainsFunc(c.suspects, func(one origin) bool { return one.who == who })
+}
+
+// mute reports whether an origin's failures say nothing about what others would meet.
+func (c *conduct) mute(from origin, now time.Time) bool {
+	return from.nobody() || now.Before(c.spent[from.who])
+}
+
+// spend makes the suspects mute until then. Those who were mute and are no more are forgotten by tidy.
+func (c *conduct) spend(until time.Time) {
+	if c.spent == nil {
+		c.spent = map[string]time.Time{}
+	}
+	for _, from := range c.suspects {
+		c.spent[from.who] = until
+	}
+}
+
 // suspectsAll reports whether there are so many suspects that it must be the plugin.
 func (c *conduct) suspectsAll() bool {
 	who, where := map[string]bool{}, map[string]bool{}
@@ -228,13 +280,14 @@ func (c *conduct) tidy(role sandbox.Role, now time.Time) (ended []*Quarantine) {
 		delete(c.origins, from)
 		c.suspects = slices.DeleteFunc(c.suspects, func(one origin) bool { return one == from })
 	}
+	maps.DeleteFunc(c.spent, func(_ string, until time.Time) bool { return !now.Before(until) })
 	if c.all.over(now) {
 		if c.all.quarantined() {
 			ended = append(ended, c.all.quarantine(role, ""))
 		}
 		c.all = streak{}
 	}
-	c.watched.Store(len(c.origins) > 0 || c.all.quarantined())
+	c.watched.Store(len(c.origins) > 0 || len(c.spent) > 0 || c.all.quarantined())
 	return ended
 }
 

@@ -131,6 +131,9 @@ func TestEverybodyIsKeptOutWhenSeveralUsersInSeveralNamespacesFail(t *testing.T)
 		{"one user in many namespaces", []origin{{"jane", "a"}, {"jane", "b"}, {"jane", "c"}, {"jane", "d"}}, false},
 		{"many users in one namespace, controllers say", []origin{{"a", "x"}, {"b", "x"}, {"c", "x"}, {"d", "x"}}, false},
 		{"two users in three namespaces", []origin{{"a", "x"}, {"b", "y"}, {"a", "z"}}, false},
+		{"nobody in particular beside two users", []origin{{"", "x"}, {"system:anonymous", "y"}, {"a", "z"}, {"b", "w"}}, false},
+		{"a user's service accounts beside them, in one namespace", []origin{
+			originOf("system:serviceaccount:a:x", "x"), originOf("system:serviceaccount:a:y", "y"), originOf("system:serviceaccount:a:z", "z"), {"a", "w"}}, false},
 		{"three users in three namespaces", []origin{{"a", "x"}, {"b", "y"}, {"c", "z"}}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -145,6 +148,39 @@ func TestEverybodyIsKeptOutWhenSeveralUsersInSeveralNamespacesFail(t *testing.T)
 				t.Errorf("everybody is said to be kept out: %t, want %t", got, test.want)
 			}
 		})
+	}
+}
+
+func TestThoseBeforeWhomItFailedCannotDoSoInOtherNamespaces(t *testing.T) {
+	b := everybody(t)
+	b.now = b.now.Add(firstBackOff)
+	for i := range originsToQuarantine {
+		if b.asked(origin{fmt.Sprint("user", i), "another"}, true) {
+			t.Errorf("user %d may test everybody's quarantine in another namespace", i)
+		}
+	}
+	if !b.asked(other(), false) {
+		t.Fatal("somebody else is still kept out")
+	}
+	for range 3 { // once an answer has shown that it was them
+		for i := range originsToQuarantine {
+			b.fail(origin{fmt.Sprint("user", i), fmt.Sprint("fresh", i, b.now)})
+		}
+		if !b.asked(other(), false) {
+			t.Fatal("the same users keep somebody else out once more")
+		}
+		b.now = b.now.Add(time.Second)
+	}
+	b.tidy(b.role, b.now.Add(2*forgetFailures))
+	if len(b.spent) != 0 || b.watched.Load() {
+		t.Errorf("they are kept for ever: %v", b.spent)
+	}
+}
+
+func TestServiceAccountsOfANamespaceAreOneUser(t *testing.T) {
+	a, b := originOf("system:serviceaccount:shop:a", "x"), originOf("system:serviceaccount:shop:b", "x")
+	if a != b || a.about(sandbox.Authorize) != `service accounts of namespace "shop" in namespace "x"` {
+		t.Errorf("they are %v, %v: %s", a, b, a.about(sandbox.Authorize))
 	}
 }
 
@@ -229,8 +265,8 @@ func TestAQuarantineThatNobodyTestsEnds(t *testing.T) {
 
 func TestANetworkIsWhomAnAddressBelongsTo(t *testing.T) {
 	for address, want := range map[string]string{
-		"10.0.0.1:4711": "10.0.0.1", "[::ffff:10.0.0.1]:1": "10.0.0.1", "[2001:db8::1]:1": "2001:db8::/64", "[2001:db8:0:1::1]:1": "2001:db8:0:1::/64",
-		"[fe80::1%eth0]:1": "fe80::/64", "": "", "@": "",
+		"10.0.0.1:4711": "10.0.0.1", "[::ffff:10.0.0.1]:1": "10.0.0.1", "[2001:db8::1]:1": "2001:db8::/56", "[2001:db8:0:1::1]:1": "2001:db8::/56", "[2001:db8:0:100::1]:1": "2001:db8:0:100::/56",
+		"[fe80::1%eth0]:1": "fe80::/56", "": "", "@": "",
 	} {
 		if got := network(address); got != want {
 			t.Errorf("%s is of %q, want %q", address, got, want)
