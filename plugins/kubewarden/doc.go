@@ -7,5 +7,6 @@
 // fault. An object that it has changed becomes a JSON patch.
 //
 // What a policy asks of its host is translated into the operations that native guests have, under the names they have there (k8s.get,
-// k8s.list, authz.can_i), and the operator grants it in the same way. A policy's metadata only say what it would like to have.
+// k8s.list, authz.can_i, crypto.verify_cert), and the operator grants it in the same way. Registries of images and names of hosts are not to
+// be had. A policy's metadata only say what it would like to have.
 package kubewarden

@@ -3,18 +3,27 @@ package kubewarden_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 
+	"gatehouse/plugins/capability"
 	"gatehouse/plugins/internal/binary"
 	"gatehouse/plugins/kubewarden"
 	"gatehouse/plugins/sandbox"
@@ -24,15 +33,14 @@ import (
 const (
 	wapcPolicy = "plugins/kubewarden/testdata/wapc"
 	wasiPolicy = "examples/kubewarden-host-network"
+	rustPolicy = "examples/kubewarden-namespace-owner"
 )
 
 // policy is the compiled policy of a directory.
 func policy(t testing.TB, dir string) []byte {
 	t.Helper()
 	file, err := harness.Plugin(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	harness.SkipMissing(t, err)
 	wasm, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -144,6 +152,7 @@ func TestPoliciesOfWaPC(t *testing.T) {
 		{"what is not granted is an error", "host:kubernetes/can_i",
 			"denied with 0: the host call kubernetes/can_i is not granted to this plugin: it needs the capability authz.can_i"},
 		{"what there is not is an error", "host:oci/v2/verify", "denied with 0: this server does not have the host call oci/v2/verify"},
+		{"names are not looked up", "host:net/v1/dns_lookup_host", "denied with 0: this server does not have the host call net/v1/dns_lookup_host: "},
 		{"an error is a fault", "fail", "failed: validate: cannot tell"},
 		{"an answer of another type is a fault", "nonsense", "failed: its answer to validate is no ValidationResponse: "},
 		{"an answer without a verdict is a fault", "silence", "failed: its answer to validate does not say whether"},
@@ -210,6 +219,134 @@ func TestPoliciesOfWASI(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "refuses its settings: a namespace has a name") {
 		t.Errorf("bad settings: got %v", err)
 	}
+}
+
+func TestPoliciesByTheSDKForRust(t *testing.T) {
+	wasm, cache := policy(t, rustPolicy), t.TempDir()
+	m := open(t, wasm, options{cache: cache, settings: `{"label":"open"}`, operations: cluster()})
+	const pod = `"kind":{"group":"","kind":"Pod","version":"v1"},"resource":{"group":"","version":"v1","resource":"pods"},` +
+		`"operation":"CREATE","userInfo":{"username":"jane"},"namespace":%q,"object":{"kind":"Pod","metadata":{%s}}`
+	for _, test := range []struct{ name, in, metadata, want string }{
+		{"a Pod gets what the host reads in its Namespace", "shop", ``,
+			`allowed with [{"op":"add","path":"/metadata/labels","value":{"open":"yes"}}]`},
+		{"a Pod that has it stays as it is", "shop", `"labels":{"open":"yes","a":"b"}`, "allowed"},
+		{"a Pod that claims something else is set right", "shop", `"labels":{"open":"no"}`,
+			`allowed with [{"op":"replace","path":"/metadata/labels/open","value":"yes"}]`},
+		{"a Namespace without it lets nobody in", "store", ``, "denied with 403: the namespace store has no label open"},
+		{"what the host does not find is a fault", "default", ``, `failed: validate: Host error: Namespace "default" not found`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := verdict(ask(t.Context(), m, fmt.Sprintf(pod, test.in, test.metadata))); !strings.HasPrefix(got, test.want) {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+	for settings, want := range map[string]string{`{"label":""}`: "refuses its settings: label: is empty", `{"labels":"x"}`: "unknown field `labels`"} {
+		if _, err := load(wasm, options{cache: cache, settings: settings}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the settings %s: got %v, want %q", settings, err, want)
+		}
+	}
+}
+
+// roles answer what eve may.
+type roles struct{}
+
+func (roles) Review(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (authorizationv1.SubjectAccessReviewStatus, error) {
+	allowed := spec.User == "eve" && slices.Equal(spec.Groups, []string{"devs"}) &&
+		*spec.ResourceAttributes == authorizationv1.ResourceAttributes{Namespace: "shop", Verb: "get", Resource: "pods"}
+	return authorizationv1.SubjectAccessReviewStatus{Allowed: allowed}, nil
+}
+
+func TestHostCallsAskByTheOperatorsGrants(t *testing.T) {
+	root, stranger := issuer(t, "root"), issuer(t, "root")
+	leaf := root.issue(t)
+	const spec = `{"user":"eve","groups":["devs"],"resourceAttributes":{"namespace":"shop","verb":"get","group":"","resource":"pods"}}`
+	const review = `{"user":"eve","groups":["devs"],"resource_attributes":{"namespace":"shop","verb":%q,"group":null,"resource":"pods","name":null}}`
+	const trust, canI = "crypto/v1/is_certificate_trusted", "kubernetes/can_i"
+	granted, err := capability.Host{Access: roles{}}.Operations("policy", capability.Grants{
+		Authorization: &capability.AuthorizationGrant{CanI: true}, Crypto: &capability.CryptoGrant{VerifyCert: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := open(t, policy(t, wapcPolicy), options{operations: granted})
+	for _, test := range []struct{ name, call, payload, want string }{
+		{"may they, as the SDK for Go asks", canI, `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":` + spec + `}`,
+			`allowed warning of {"allowed":true}`},
+		{"may they, as the SDK for Rust asks", canI, fmt.Sprintf(`{"subject_access_review":`+review+`,"disable_cache":false}`, "get"),
+			`allowed warning of {"allowed":true}`},
+		{"they may not", canI, fmt.Sprintf(`{"subject_access_review":`+review+`,"disable_cache":false}`, "delete"),
+			`allowed warning of {"allowed":false}`},
+		{"a certificate of the chain is trusted", trust, `{"cert":` + der(leaf) + `,"cert_chain":[` + der(root.certificate) + `],"not_after":null}`,
+			`allowed warning of {"trusted":true,"reason":""}`},
+		{"one of another chain is not", trust, `{"cert":` + der(leaf) + `,"cert_chain":[` + der(stranger.certificate) + `],"not_after":""}`,
+			`allowed warning of {"trusted":false,"reason":"x509: certificate signed by unknown authority`},
+		{"one that has ended is not", trust, `{"cert":` + der(leaf) + `,"cert_chain":[` + der(root.certificate) + `],"not_after":"2999-01-01T00:00:00Z"}`,
+			`allowed warning of {"trusted":false,"reason":"x509: certificate has expired`},
+		{"without a chain there is nobody to trust", trust, `{"cert":` + der(leaf) + `,"cert_chain":null,"not_after":null}`,
+			"denied with 0: crypto/v1/is_certificate_trusted: cert_chain is empty"},
+		{"what is no certificate is an error", trust, `{"cert":{"encoding":"Pem","data":[1]},"cert_chain":[` + der(leaf) + `]}`,
+			"denied with 0: crypto/v1/is_certificate_trusted: a certificate is no PEM"},
+		{"what is not granted says how to", "kubernetes/get_resource", `{"api_version":"v1","kind":"Namespace","name":"shop"}`,
+			"denied with 0: is not granted to this plugin: add to policy.yaml the line"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			payload, err := json.Marshal(test.payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := verdict(ask(t.Context(), m, fmt.Sprintf(`"name":"host:%s","object":{"payload":%s}`, test.call, payload)))
+			if !strings.HasPrefix(got, test.want) {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+// authority issues certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func issuer(t *testing.T, name string) authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := authority{&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}, key}
+	a.certificate = a.sign(t, a.certificate, key)
+	return a
+}
+
+func (a authority) issue(t *testing.T) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.sign(t, &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}, key)
+}
+
+func (a authority) sign(t *testing.T, template *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
+
+// der is a certificate as host calls have it.
+func der(certificate *x509.Certificate) string {
+	return fmt.Sprintf(`{"encoding":"Der","data":[%s]}`, strings.Trim(strings.Join(strings.Fields(fmt.Sprint(certificate.Raw)), ","), "[]"))
 }
 
 func TestMetadataAreRead(t *testing.T) {

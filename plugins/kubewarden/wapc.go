@@ -84,7 +84,7 @@ func (w wapc) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Gues
 func (w wapc) introduce(ctx context.Context, g *wapcGuest) error {
 	const version = "v1"
 	spoken := version
-	if w.metadata != nil {
+	if w.metadata != nil && w.metadata.ProtocolVersion != "" {
 		spoken = w.metadata.ProtocolVersion
 	} else {
 		answer, err := g.ask(ctx, protocolVersion, nil)

@@ -46,23 +46,17 @@ const (
 	kubewardenSection  = "io.kubewarden.metadata"
 )
 
-// compileKubewarden compiles a policy in Go and annotates it, as `kwctl annotate` does. One for WASI is a command, one for waPC a
-// library.
+// compileKubewarden compiles a policy in Go or Rust and annotates it, as `kwctl annotate` does.
 func compileKubewarden(ctx context.Context, root, dir, name string) (string, error) {
 	annotation, mode, err := readKubewardenMetadata(filepath.Join(dir, kubewardenMetadata))
 	if err != nil {
 		return "", err
 	}
-	var flags []string
-	if mode != "wasi" {
-		flags = []string{"-buildmode=c-shared"}
+	compile := func() (string, error) { return compileKubewardenGo(ctx, root, dir, "plain-"+name, mode) }
+	if _, err := os.Stat(filepath.Join(dir, "Cargo.toml")); err == nil {
+		compile = func() (string, error) { return compileRust(ctx, root, dir, "plain-"+name) }
 	}
-	plain, err := build(ctx, root, target{
-		dir:   dir,
-		name:  "plain-" + name,
-		flags: append(flags, "-ldflags=-s -w"),
-		env:   []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off"},
-	})
+	plain, err := compile()
 	if err != nil {
 		return "", err
 	}
@@ -70,8 +64,26 @@ func compileKubewarden(ctx context.Context, root, dir, name string) (string, err
 	if err != nil {
 		return "", err
 	}
-	return intoPlace(filepath.Join(filepath.Dir(plain), name), func(file string) error {
+	cache, err := cacheDir(root)
+	if err != nil {
+		return "", err
+	}
+	return intoPlace(filepath.Join(cache, name), func(file string) error {
 		return os.WriteFile(file, appendSection(wasm, kubewardenSection, annotation), 0o600)
+	})
+}
+
+// compileKubewardenGo compiles a policy in Go: one for WASI is a command, one for waPC a library.
+func compileKubewardenGo(ctx context.Context, root, dir, name, mode string) (string, error) {
+	flags := []string{"-ldflags=-s -w"}
+	if mode != "wasi" {
+		flags = append(flags, "-buildmode=c-shared")
+	}
+	return build(ctx, root, target{
+		dir:   dir,
+		name:  name,
+		flags: flags,
+		env:   []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off"},
 	})
 }
 

@@ -1,7 +1,10 @@
 package harness
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -172,7 +175,12 @@ func compileRust(ctx context.Context, root, dir, _ string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := cargo.run(ctx, dir, "build", "--release", "--target", rustTarget); err != nil {
+	args := []string{"build", "--release", "--target", rustTarget, "--ignore-rust-version"}
+	vendored, err := cargo.vendor(ctx, root, dir)
+	if err != nil {
+		return "", err
+	}
+	if _, err := cargo.run(ctx, dir, append(args, vendored...)...); err != nil {
 		return "", err
 	}
 	crate := strings.ReplaceAll(filepath.Base(dir), "-", "_")
@@ -214,6 +222,35 @@ func (c *cargo) run(ctx context.Context, dir string, args ...string) (string, er
 	env := []string{"RUSTC=" + c.rustc, "RUSTDOC=" + filepath.Join(bin, "rustdoc"), "RUSTFLAGS=-D warnings", "CARGO_TARGET_DIR=" + c.out}
 	args = append([]string{args[0], "--quiet", "--offline", "--locked"}, args[1:]...)
 	return command(ctx, dir, env, filepath.Join(bin, "cargo"), args...)
+}
+
+// vendor gets the crates that a plugin's lock file names, once for each lock file, and returns the flags with which cargo takes them
+// from there. A plugin that needs none needs no network.
+func (c *cargo) vendor(ctx context.Context, root, dir string) (flags []string, err error) {
+	locked, err := os.ReadFile(filepath.Join(dir, "Cargo.lock"))
+	if err != nil || !bytes.Contains(locked, []byte("\nsource = ")) {
+		return nil, err
+	}
+	cache, err := cacheDir(root)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(locked)
+	crates := filepath.Join(cache, "crates-"+hex.EncodeToString(sum[:6]))
+	unlock, err := lock(crates + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	err = once(filepath.Join(crates, ".vendored"), string(locked), func() error {
+		// The registry without git, which is all that there may be, was not yet for everybody in the cargo of Debian 12.
+		sparse := []string{"RUSTC_BOOTSTRAP=1", "CARGO_UNSTABLE_SPARSE_REGISTRY=true", "RUSTC=" + c.rustc}
+		_, err := command(ctx, dir, sparse, filepath.Join(filepath.Dir(c.rustc), "cargo"), "vendor", "--quiet", "--locked", crates)
+		return err
+	})
+	return []string{
+		"--config", `source.crates-io.replace-with="vendored"`, "--config", fmt.Sprintf("source.vendored.directory=%q", crates),
+	}, err
 }
 
 // rustForWasm is a rustc, with a cargo beside it, that has the library for WebAssembly.

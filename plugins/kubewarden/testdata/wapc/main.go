@@ -54,7 +54,11 @@ func validate(q question) ([]byte, error) {
 		return json.Marshal(map[string]any{"accepted": true, "mutated_object": q.Request.Object})
 	case "host":
 		namespace, operation, _ := strings.Cut(argument, "/")
-		text, ok := hostCall(namespace, operation, `{"api_version":"v1","kind":"Namespace","name":"shop","spec":{"user":"eve"}}`)
+		payload, given := q.Request.Object["payload"].(string)
+		if !given {
+			payload = `{"api_version":"v1","kind":"Namespace","name":"shop","spec":{"user":"eve"}}`
+		}
+		text, ok := hostCall(namespace, operation, payload)
 		return json.Marshal(map[string]any{"accepted": ok, "message": text, "warnings": []string{text}})
 	case "log":
 		consoleLog(pointer([]byte("to the console")), 14)
