@@ -72,6 +72,35 @@ func TestAnAnswerBecomesTheRequestsFate(t *testing.T) {
 	}
 }
 
+func TestAGuestThatIsWrittenByTheSpecificationAloneAdmits(t *testing.T) {
+	h := open(t, files{"by-hand.wasm": string(guesttest.Read(t, "by-hand"))})
+	const denied = `403 Forbidden: admission plugin "by-hand" denied the request: a Pod must say who owns it: add the label owner`
+	marked := map[string]string{"owner": "team-a", "example.com/checked-by": "by-hand"}
+	for _, test := range []struct {
+		name          string
+		labels, after map[string]string
+		want          string
+	}{
+		{"no labels", nil, nil, denied},
+		{"an empty owner", map[string]string{"owner": ""}, map[string]string{"owner": ""}, denied},
+		{"an owner", map[string]string{"owner": "team-a"}, marked, "allowed"},
+		{"an owner and a mark", marked, marked, "allowed"},
+	} {
+		pod := plugintest.Pod(test.labels)
+		if got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(pod))); got != test.want {
+			t.Errorf("%s: got  %s\nwant %s", test.name, got, test.want)
+		}
+		if diff := cmp.Diff(test.after, pod.Labels); diff != "" {
+			t.Errorf("%s: labels (-want +got):\n%s", test.name, diff)
+		}
+	}
+	large := plugintest.Pod(map[string]string{"owner": "team-a"})
+	large.Annotations = map[string]string{"text": strings.Repeat("x", 200<<10)} // more than the guest begins with
+	if got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(large))); got != "allowed" {
+		t.Errorf("a large Pod: %s", got)
+	}
+}
+
 func TestAnAnswerThatIsNoReviewIsAFailure(t *testing.T) {
 	for _, test := range []struct {
 		name, answer, want string
