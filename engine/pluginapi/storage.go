@@ -67,7 +67,7 @@ func (s *storage) Get(_ context.Context, name string, options *metav1.GetOptions
 func (s *storage) newEnough(resourceVersion string) (uint64, error) {
 	wanted, err := apistorage.APIObjectVersioner{}.ParseResourceVersion(resourceVersion)
 	if err != nil {
-		return 0, err
+		return 0, apierrors.NewBadRequest(err.Error())
 	}
 	const retrySeconds = 1
 	if _, revision := s.board.bounds(); wanted > revision {

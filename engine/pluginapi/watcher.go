@@ -26,10 +26,10 @@ type watcher struct {
 	position uint64
 	// initial asks for what there is before what changes, marked for a bookmark in between.
 	initial, marked bool
-	// bookmarks are wanted.
-	bookmarks bool
-	results   chan watch.Event
-	cancel    context.CancelFunc
+	// bookmarks are wanted; last is set when the next one is that before the end.
+	bookmarks, last bool
+	results         chan watch.Event
+	cancel          context.CancelFunc
 }
 
 // ResultChan implements watch.Interface.
@@ -116,8 +116,9 @@ func (w *watcher) send(ctx context.Context, event watch.Event) bool {
 
 // nextBookmark is how long it is to the next bookmark.
 func (w *watcher) nextBookmark(ctx context.Context) time.Duration {
-	if end, ok := ctx.Deadline(); ok {
+	if end, ok := ctx.Deadline(); ok && !w.last {
 		if left := time.Until(end) - bookmarkBeforeEnd; left > 0 && left < bookmarkEvery {
+			w.last = true
 			return left
 		}
 	}
