@@ -1,6 +1,8 @@
 package plugins
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +32,10 @@ type verdict struct {
 // failed Status is the guest saying that it cannot decide. The verdict holds nothing of data. Every error is a
 // *sandbox.Fault.
 func parseAnswer(data []byte, uid types.UID) (verdict, error) {
+	if response := plainAnswer(data, uid); response != nil {
+		patch, err := parsePatch(response)
+		return verdict{AdmissionResponse: response, patch: patch}, err
+	}
 	// Both kinds of answer at once: no field means one thing in a review and another in a Status.
 	var answer struct {
 		metav1.TypeMeta `json:",inline"`
@@ -53,6 +59,38 @@ func parseAnswer(data []byte, uid types.UID) (verdict, error) {
 	}
 	patch, err := parsePatch(answer.Response)
 	return verdict{AdmissionResponse: answer.Response, patch: patch}, err
+}
+
+// plainAnswer reads the answers that are most of all, as the SDKs write them to the byte: allowed, and perhaps a patch. It is nil for
+// any other, which is then parsed; that is a third of what a call costs.
+func plainAnswer(data []byte, uid types.UID) *admissionv1.AdmissionResponse {
+	rest, ok := bytes.CutPrefix(data, []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"`))
+	if !ok || len(rest) < len(uid) || string(rest[:len(uid)]) != string(uid) {
+		return nil
+	}
+	rest, ok = bytes.CutPrefix(rest[len(uid):], []byte(`","allowed":true`))
+	if !ok {
+		return nil
+	}
+	response := &admissionv1.AdmissionResponse{UID: uid, Allowed: true}
+	if string(rest) == "}}" {
+		return response
+	}
+	encoded, ok := bytes.CutPrefix(rest, []byte(`,"patchType":"JSONPatch","patch":"`))
+	if !ok {
+		return nil
+	}
+	if encoded, ok = bytes.CutSuffix(encoded, []byte(`"}}`)); !ok || len(encoded) == 0 || bytes.ContainsAny(encoded, "\\\"\r\n") {
+		return nil
+	}
+	patch := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
+	n, err := base64.StdEncoding.Decode(patch, encoded)
+	if err != nil {
+		return nil
+	}
+	kind := admissionv1.PatchTypeJSONPatch
+	response.Patch, response.PatchType = patch[:n], &kind
+	return response
 }
 
 func parsePatch(response *admissionv1.AdmissionResponse) (jsonpatch.Patch, error) {

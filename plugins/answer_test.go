@@ -4,11 +4,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	admissionv1 "k8s.io/api/admission/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	kjson "sigs.k8s.io/json"
 
 	"gatehouse/plugins/sandbox"
 )
@@ -27,6 +30,12 @@ func FuzzParseAnswer(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"v1","kind":"Status","status":"Failure","message":"m"}`))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if plain := plainAnswer(data, uid); plain != nil {
+			var parsed admissionv1.AdmissionReview
+			if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &parsed); err != nil || !reflect.DeepEqual(parsed.Response, plain) {
+				t.Errorf("read as %+v, which is %+v (%v)", plain, parsed.Response, err)
+			}
+		}
 		v, err := parseAnswer(data, uid)
 		var fault *sandbox.Fault
 		switch {
@@ -44,6 +53,27 @@ func FuzzParseAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAnswersOfSDKsAreReadWithoutParsing(t *testing.T) {
+	const begin = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"4711","allowed":`
+	for answer, plain := range map[string]bool{
+		`true}}`: true,
+		`true,"patchType":"JSONPatch","patch":"W10="}}`:                  true,
+		`true,"patchType":"JSONPatch","patch":""}}`:                      false,
+		`true,"patchType":"JSONPatch","patch":"W10"}}`:                   false,
+		`true,"patchType":"JSONPatch","patch":"W10=\n"}}`:                false,
+		`true,"patchType":"JSONPatch","patch":"W10=","warnings":["a"]}}`: false,
+		`true,"allowed":false}}`:                                         false,
+		`false}}`:                                                        false,
+	} {
+		if got := plainAnswer([]byte(begin+answer), "4711"); (got != nil) != plain {
+			t.Errorf("%s is read as %+v", answer, got)
+		}
+	}
+	if got := plainAnswer([]byte(begin+"true}}"), "47"); got != nil {
+		t.Errorf("the answer to another request is read as %+v", got)
+	}
 }
 
 func TestAPatchCannotMultiplyAnObject(t *testing.T) {
