@@ -7,7 +7,7 @@ import (
 )
 
 // Prune waits for nothing: it removes what a set's start leaves to the background.
-func (s *Set) Prune() { s.pruneCache() }
+func (s *Set) Prune() { s.compiled.prune() }
 
 // Trim drops idle instances as the passing of time does.
 func (s *Set) Trim(t time.Time) { s.trim(t) }

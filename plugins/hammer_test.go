@@ -21,10 +21,12 @@ import (
 // revisions that were whole, and nothing of the revisions that have gone may stay.
 func TestTheFolderChangesUnderLoad(t *testing.T) {
 	const swaps, clients = 50, 16
-	goroutines, mappings := runtime.NumGoroutine(), executableMappings(t)
+	goroutines, before, cache := runtime.NumGoroutine(), usage(t), t.TempDir()
 	var kept atomic.Int64 // modules that the garbage collector has not seen off
 	func() {
-		h := open(t, files{"guest.wasm": string(guesttest.Allow(t, 'a'))}, func(o *plugins.Options) { o.Limits.Instances = 4 })
+		h := open(t, files{"guest.wasm": string(guesttest.Allow(t, 'a'))}, func(o *plugins.Options) {
+			o.Limits.Instances, o.CacheDir = 4, cache
+		})
 		defer h.close()
 		stop := make(chan struct{})
 		var load sync.WaitGroup
@@ -48,7 +50,14 @@ func TestTheFolderChangesUnderLoad(t *testing.T) {
 	}()
 	settle(t, "goroutines", func() (int, int) { return runtime.NumGoroutine(), goroutines })
 	settle(t, "modules", func() (int, int) { return int(kept.Load()), 0 })
-	settle(t, "pieces of machine code", func() (int, int) { return executableMappings(t), mappings })
+	settle(t, "pieces of machine code", func() (int, int) { return usage(t).code, before.code })
+	// Go itself keeps a few from the first time on that files are waited for.
+	settle(t, "open files", func() (int, int) { return usage(t).files, before.files + 5 })
+	// Each revision had 4 MiB of addresses for an instance at least. Go reserves addresses as well, but not as many.
+	settle(t, "bytes reserved for guests", func() (int, int) { return usage(t).reserved, before.reserved + 64<<20 })
+	if compiled, err := os.ReadDir(cache); err != nil || len(compiled) > 10 {
+		t.Errorf("the cache keeps the code of %d modules (%v)", len(compiled), err)
+	}
 }
 
 // TestDecisionsHoldWhileAPluginIsReplaced swaps what authenticates and authorizes while requests pass: each is let in by one
@@ -136,22 +145,40 @@ func settle(t *testing.T, what string, count func() (got, want int)) {
 	}
 }
 
-// executableMappings counts the pieces of machine code in memory that come from no file; 0 where the system does not tell.
-func executableMappings(t *testing.T) int {
+// held is what the process has of the system's.
+type held struct {
+	files int
+	// code counts the pieces of machine code in memory that come from no file, reserved the bytes of addresses that nothing may use
+	// yet.
+	code, reserved int
+}
+
+// usage tells what this process holds; nothing where the system does not say.
+func usage(t *testing.T) held {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
-		return 0
+		return held{}
 	}
-	n := 0
+	var h held
 	for line := range bytes.Lines(maps) {
-		var addresses, rights, offset, device, inode string
-		if _, err := fmt.Sscan(string(line), &addresses, &rights, &offset, &device, &inode); err != nil {
+		var from, to uint64
+		var rights, offset, device, inode string
+		if _, err := fmt.Sscanf(string(line), "%x-%x %s %s %s %s", &from, &to, &rights, &offset, &device, &inode); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		if strings.Contains(rights, "x") && inode == "0" && !strings.Contains(string(line), "[") {
-			n++
+		switch {
+		case inode != "0" || strings.Contains(string(line), "["):
+		case strings.Contains(rights, "x"):
+			h.code++
+		case strings.HasPrefix(rights, "---"):
+			h.reserved += int(to - from)
 		}
 	}
-	return n
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.files = len(files)
+	return h
 }

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -160,12 +159,13 @@ func (s *Set) publish(p *plugin, next *state) {
 	s.announce()
 }
 
-// retire closes a module once the requests it works on are done.
-func (s *Set) retire(m *sandbox.Module) {
+// retire closes a state's module once the requests it works on are done.
+func (s *Set) retire(old *state) {
 	s.background.Add(1)
 	go func() {
 		defer s.background.Done()
-		m.Close()
+		old.module.Close()
+		s.compiled.release(old.digest)
 	}()
 }
 
@@ -184,9 +184,6 @@ func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Mo
 		Logger:     s.options.Logger.With("plugin", name, "revision", src.revision),
 		Operations: operations,
 	}
-	if s.options.CacheDir != "" {
-		options.CacheDir = filepath.Join(s.options.CacheDir, src.digest)
-	}
 	if len(src.manifest.Settings) > 0 {
 		fields, err := field.Parse(src.manifest.Settings)
 		if err != nil {
@@ -197,13 +194,16 @@ func (s *Set) compile(ctx context.Context, name string, src source) (*sandbox.Mo
 	if options.Protocol, err = s.protocolOf(src.wasm, src.manifest, operations); err != nil {
 		return nil, err
 	}
+	options.CacheDir = s.compiled.hold(src.digest)
 	module, err := sandbox.Load(ctx, src.wasm, options)
 	if err != nil {
+		s.compiled.release(src.digest)
 		return nil, err
 	}
 	for _, role := range src.manifest.Roles {
 		if !slices.Contains(module.Roles(), role) {
 			module.Close()
+			s.compiled.release(src.digest)
 			return nil, fmt.Errorf("roles: it is given the role %s, but it plays %v", role, module.Roles())
 		}
 	}
@@ -314,31 +314,4 @@ func pathless(err error) error {
 		return path.Err
 	}
 	return err
-}
-
-// pruneCache removes the compiled code of modules that are no longer in the folder.
-func (s *Set) pruneCache() {
-	if s.options.CacheDir == "" {
-		return
-	}
-	used := map[string]bool{}
-	for _, p := range s.plugins() {
-		used[p.state.Load().digest] = true
-	}
-	entries, err := os.ReadDir(s.options.CacheDir)
-	if err != nil {
-		return // not made yet
-	}
-	for _, entry := range entries {
-		if name := entry.Name(); isDigest(name) && !used[name] {
-			if err := os.RemoveAll(filepath.Join(s.options.CacheDir, name)); err != nil {
-				s.options.Logger.Warn("cannot remove what a plugin left in the compile cache", "cause", err)
-			}
-		}
-	}
-}
-
-// isDigest keeps pruneCache's hands off anything that is not the cache's.
-func isDigest(name string) bool {
-	return len(name) == 32 && strings.Trim(name, "0123456789abcdef") == ""
 }

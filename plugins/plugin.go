@@ -102,15 +102,15 @@ func (p *plugin) busy() bool {
 	return p.loading
 }
 
-// publish makes s the plugin's state and returns the module that it replaces, if any. When the file has gone s is not
-// published, and what it would have served is returned.
-func (p *plugin) publish(s *state) (retired *sandbox.Module) {
+// publish makes s the plugin's state and returns the one that it replaces, if that has a module of its own. When the file has gone
+// s is not published, and returned if it has.
+func (p *plugin) publish(s *state) (retired *state) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.state.Load()
 	if p.gone {
 		if s.module != old.module {
-			return s.module
+			return s.serving()
 		}
 		return nil
 	}
@@ -119,13 +119,21 @@ func (p *plugin) publish(s *state) (retired *sandbox.Module) {
 		close(old.loaded)
 	}
 	if old.module != s.module {
-		return old.module
+		return old.serving()
 	}
 	return nil
 }
 
-// remove marks the file as gone, stops a load and returns the module that served.
-func (p *plugin) remove() *sandbox.Module {
+// serving is the state if it has a module, and otherwise nil.
+func (s *state) serving() *state {
+	if s.module == nil {
+		return nil
+	}
+	return s
+}
+
+// remove marks the file as gone, stops a load and returns the state that served, if any did.
+func (p *plugin) remove() *state {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone = true
@@ -138,7 +146,7 @@ func (p *plugin) remove() *sandbox.Module {
 		p.state.Store(s.with(errors.New("its file has been removed"), ""))
 		close(s.loaded)
 	}
-	return s.module
+	return s.serving()
 }
 
 // loaded notes how a load ended, to try again later when the reason may pass.

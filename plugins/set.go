@@ -84,6 +84,8 @@ type Set struct {
 	shuffling sync.Mutex // guards that no roster replaces one made of newer states
 	// compiling holds a token for each load at work, so that many files do not take all memory at once.
 	compiling chan struct{}
+	// compiled keeps compiled code on disk.
+	compiled compiledCode
 	// syncs asks the goroutine that follows the folder to read it now; the channel sent is closed when it has.
 	syncs chan chan struct{}
 	// blind is set while the folder cannot be read, to say so once.
@@ -123,6 +125,7 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 		seed:       maphash.MakeSeed(),
 		namespaces: namespace.Matcher{NamespaceLister: options.Namespaces, Client: options.Client},
 		compiling:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		compiled:   compiledCode{dir: options.CacheDir, logger: options.Logger, users: map[string]int{}},
 		syncs:      make(chan chan struct{}),
 		changed:    make(chan struct{}),
 	}
@@ -146,7 +149,7 @@ func Open(ctx context.Context, options Options) (*Set, error) {
 	go func() {
 		defer s.background.Done()
 		if s.Wait(s.ctx) == nil {
-			s.pruneCache()
+			s.compiled.prune()
 		}
 	}()
 	return s, nil

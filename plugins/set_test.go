@@ -300,6 +300,26 @@ func TestCompiledCodeOfRemovedModulesIsThrownAway(t *testing.T) {
 	}
 }
 
+func TestCompiledCodeStaysForThoseWhoTakeAModuleBack(t *testing.T) {
+	cache := t.TempDir()
+	h := open(t, files{"guest.wasm": string(guesttest.Allow(t, 'a'))}, func(o *plugins.Options) { o.CacheDir = cache })
+	first, err := filepath.Glob(filepath.Join(cache, "*"))
+	if err != nil || len(first) != 1 {
+		t.Fatalf("the cache holds %v (%v), want one module's code", first, err)
+	}
+	for i := range 20 {
+		h.write(files{"guest.wasm": string(guesttest.Allow(t, 'b'+byte(i)))})
+		h.sync()
+		if _, err := os.Stat(first[0]); i < 5 && err != nil {
+			t.Errorf("after %d changes the first module would have to be compiled again: %v", i+1, err)
+		}
+	}
+	h.close()
+	if left, err := filepath.Glob(filepath.Join(cache, "*")); err != nil || len(left) > 10 {
+		t.Errorf("the cache holds the code of %d modules (%v)", len(left), err)
+	}
+}
+
 func TestListTellsHowPluginsAre(t *testing.T) {
 	h := open(t, merge(
 		files{"b-good.wasm": string(guesttest.Allow(t, 'a')), "b-good.yaml": "description: allows everything"},
