@@ -1,7 +1,9 @@
 // Command plugins measures what metering does to WebAssembly guests, and what it is for, and compares plugins with a webhook. It
-// prints four tables: how fast guests are plain, with the runtime's own way to stop them, and metered; how late guests that
-// never end are stopped, and what memory that takes; how long such a guest makes Go's garbage collector wait; and what the same
-// job adds to the creation of a Pod when a plugin does it, in each language, and when a webhook does, over HTTPS on loopback.
+// prints a table for each, with what is wanted beside what is measured: how fast guests are plain, with the runtime's own way to
+// stop them, and metered; how late guests that never end are stopped, and what memory that takes; how long such a guest makes Go's
+// garbage collector wait; what plugins cost a request that does not concern them; how soon a change in the folder takes effect; what
+// a thousand reloads under load leave behind; and what the same job adds to the creation of a Pod when a plugin does it, in each
+// language, and when a webhook does, over HTTPS on loopback.
 //
 //	go run ./tests/bench/plugins
 //	go run ./tests/bench/plugins -rounds 9 -time 500ms
@@ -26,6 +28,8 @@ import (
 type plan struct {
 	rounds int
 	time   time.Duration
+	// reloads is how often a plugin is replaced.
+	reloads int
 }
 
 func main() {
@@ -39,7 +43,8 @@ func run(ctx context.Context) error {
 	var p plan
 	flag.IntVar(&p.rounds, "rounds", 5, "how often each figure is taken")
 	flag.DurationVar(&p.time, "time", 200*time.Millisecond, "how long one round of work takes")
-	only := flag.String("only", "", "print one table only: speed, stops, stalls or webhook")
+	flag.IntVar(&p.reloads, "reloads", 1000, "how often a plugin is replaced under load")
+	only := flag.String("only", "", "print one table only: speed, stops, stalls, bystanders, changes, reloads or webhook")
 	hook := flag.Bool("hook", false, "be the webhook: the benchmark runs itself like this")
 	flag.Parse()
 	if *hook {
@@ -72,8 +77,14 @@ func tables(only string) []table {
 		return []table{stops}
 	case "stalls":
 		return []table{stalls}
+	case "bystanders":
+		return []table{bystand}
+	case "changes":
+		return []table{changes}
+	case "reloads":
+		return []table{reloads}
 	case "webhook":
 		return []table{webhook}
 	}
-	return []table{speed, stops, stalls, webhook}
+	return []table{speed, stops, stalls, bystand, changes, reloads, webhook}
 }
