@@ -106,13 +106,13 @@ func row(table *tabwriter.Writer, name string, took []float64) {
 
 // duration prints nanoseconds in three digits.
 func duration(ns float64) string {
-	for _, unit := range []string{"ns", "µs"} {
+	for _, unit := range []string{"ns", "µs", "ms"} {
 		if ns < 1000 {
 			return fmt.Sprintf("%.3g %s", ns, unit)
 		}
 		ns /= 1000
 	}
-	return fmt.Sprintf("%.3g ms", ns)
+	return fmt.Sprintf("%.3g s", ns)
 }
 
 // calibrate finds how many rounds take about the wanted time.
