@@ -34,6 +34,8 @@ type identities struct {
 	audiences authenticator.Audiences
 	// clients vouch for client certificates, proxies for those of front proxies; proxies is nil if there are none.
 	clients, proxies *authn.Authorities
+	// frontProxies are those and this server's own, which vouches for it towards other servers.
+	frontProxies *authn.Authorities
 	// headers is how front proxies name users.
 	headers authn.RequestHeaders
 	limiter *throttle.Limiter
@@ -70,6 +72,10 @@ func (s *Server) openIdentities() (err error) {
 	s.parts.files.Watch(s.pki.ServiceAccountKeysDir(), s.rotateServiceAccountKeys())
 	if ids.clients, err = authn.OpenAuthorities(s.parts.files, settings.ClientCAFiles, s.pki.CAPEM()); err != nil {
 		return fmt.Errorf("authentication.clientCaFiles: %w", err)
+	}
+	ids.frontProxies, err = authn.OpenAuthorities(s.parts.files, settings.RequestHeader.CAFiles, s.pki.FrontProxyCAPEM())
+	if err != nil {
+		return fmt.Errorf("authentication.requestHeader.caFiles: %w", err)
 	}
 	if len(settings.RequestHeader.CAFiles) == 0 {
 		return nil

@@ -3,28 +3,32 @@ package engine
 import (
 	"crypto/x509"
 
+	"k8s.io/apiserver/pkg/authentication/request/headerrequest"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust"
 
 	"gatehouse/engine/authn"
+	"gatehouse/engine/pki"
 )
 
-// trust is what other servers are told of how clients of this one authenticate.
+// trust is what other servers are told of how clients of this one authenticate. Proxies are those that the configuration names,
+// if there are any, and this server itself.
 func (s *Server) trust() clusterauthenticationtrust.ClusterAuthenticationInfo {
-	ids := &s.parts.identities
-	told := clusterauthenticationtrust.ClusterAuthenticationInfo{ClientCA: authorityContent{"client-ca", ids.clients}}
-	if ids.proxies == nil {
-		return told
+	ids, settings := &s.parts.identities, s.config.Authentication.RequestHeader
+	names := settings.AllowedNames
+	if len(settings.CAFiles) == 0 || len(names) > 0 { // else every name is good
+		names = append([]string{pki.FrontProxyName}, names...)
 	}
-	headers := ids.headers.Config()
-	told.RequestHeaderCA = authorityContent{"request-header-ca", ids.proxies}
-	told.RequestHeaderAllowedNames = headers.AllowedClientNames
-	told.RequestHeaderUsernameHeaders = headers.UsernameHeaders
-	told.RequestHeaderUIDHeaders = headers.UIDHeaders
-	told.RequestHeaderGroupHeaders = headers.GroupHeaders
-	told.RequestHeaderExtraHeaderPrefixes = headers.ExtraHeaderPrefixes
-	return told
+	return clusterauthenticationtrust.ClusterAuthenticationInfo{
+		ClientCA:                         authorityContent{"client-ca", ids.clients},
+		RequestHeaderCA:                  authorityContent{"request-header-ca", ids.frontProxies},
+		RequestHeaderAllowedNames:        headerrequest.StaticStringSlice(names),
+		RequestHeaderUsernameHeaders:     headerrequest.StaticStringSlice(settings.UsernameHeaders),
+		RequestHeaderUIDHeaders:          headerrequest.StaticStringSlice(settings.UIDHeaders),
+		RequestHeaderGroupHeaders:        headerrequest.StaticStringSlice(settings.GroupHeaders),
+		RequestHeaderExtraHeaderPrefixes: headerrequest.StaticStringSlice(settings.ExtraHeaderPrefixes),
+	}
 }
 
 // authorityContent is authorities as upstream's controllers take them.

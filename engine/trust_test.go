@@ -18,11 +18,41 @@ import (
 
 func TestOtherServersAreToldWhomToTrust(t *testing.T) {
 	clients, proxies := otherAuthority(t), otherAuthority(t)
-	config := testConfig(t, t.TempDir())
-	config.Authentication.ClientCAFiles = []string{clients}
-	config.Authentication.RequestHeader.CAFiles = []string{proxies}
-	config.Authentication.RequestHeader.AllowedNames = []string{"front-proxy"}
-	r := serve(t, config)
+	for _, test := range []struct {
+		name           string
+		proxies, names []string
+		wantNames      string
+	}{
+		{name: "the server itself where there are no proxies", wantNames: `["front-proxy-client"]`},
+		{"and proxies of some names", []string{proxies}, []string{"front-proxy"}, `["front-proxy-client","front-proxy"]`},
+		{"and proxies of any name", []string{proxies}, nil, `[]`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			config := testConfig(t, t.TempDir())
+			config.Authentication.ClientCAFiles = []string{clients}
+			config.Authentication.RequestHeader.CAFiles = test.proxies
+			config.Authentication.RequestHeader.AllowedNames = test.names
+			r := serve(t, config)
+			authorities := string(r.pki.FrontProxyCAPEM())
+			for _, file := range test.proxies {
+				authorities += readText(t, file)
+			}
+			checkPublished(t, r, map[string]string{
+				"client-ca-file":                     string(r.pki.CAPEM()) + readText(t, clients),
+				"requestheader-client-ca-file":       authorities,
+				"requestheader-allowed-names":        test.wantNames,
+				"requestheader-username-headers":     `["X-Remote-User"]`,
+				"requestheader-uid-headers":          `["X-Remote-Uid"]`,
+				"requestheader-group-headers":        `["X-Remote-Group"]`,
+				"requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
+			})
+		})
+	}
+}
+
+// checkPublished wants what is published to be so, and to be published again when somebody deletes it.
+func checkPublished(t *testing.T, r *running, want map[string]string) {
+	t.Helper()
 	configMaps := r.client(t).CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	const name = "extension-apiserver-authentication"
 	published := func() *corev1.ConfigMap {
@@ -41,15 +71,6 @@ func TestOtherServersAreToldWhomToTrust(t *testing.T) {
 		return found
 	}
 	first := published()
-	want := map[string]string{
-		"client-ca-file":                     string(r.pki.CAPEM()) + readText(t, clients),
-		"requestheader-client-ca-file":       readText(t, proxies),
-		"requestheader-allowed-names":        `["front-proxy"]`,
-		"requestheader-username-headers":     `["X-Remote-User"]`,
-		"requestheader-uid-headers":          `["X-Remote-Uid"]`,
-		"requestheader-group-headers":        `["X-Remote-Group"]`,
-		"requestheader-extra-headers-prefix": `["X-Remote-Extra-"]`,
-	}
 	if diff := cmp.Diff(want, first.Data); diff != "" {
 		t.Errorf("published (-want +got):\n%s", diff)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -29,21 +30,22 @@ const (
 // authority signs certificates.
 type authority struct {
 	dir         string // where its files are
+	remedy      string // what to do when they cannot be used
 	certificate *x509.Certificate
 	key         crypto.Signer
 	pem         []byte         // of the certificate and of those trusted besides
 	pool        *x509.CertPool // of the same
 }
 
-// createAuthority makes a new authority and writes it into dir.
-func createAuthority(dir string, now time.Time) error {
+// createAuthority makes a new authority and writes it into dir. Its name begins with prefix.
+func createAuthority(dir, prefix string, now time.Time) error {
 	key, keyPEM, err := newKey()
 	if err != nil {
 		return err
 	}
 	template := &x509.Certificate{
 		// The time tells the authorities of two servers apart, for those who trust both.
-		Subject:               pkix.Name{CommonName: fmt.Sprintf("gatehouse-ca@%d", now.Unix())},
+		Subject:               pkix.Name{CommonName: fmt.Sprintf("%s@%d", prefix, now.Unix())},
 		NotBefore:             now.Add(-clockSkew),
 		NotAfter:              now.Add(caLifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
@@ -64,30 +66,51 @@ func createAuthority(dir string, now time.Time) error {
 	)
 }
 
-// loadAuthority reads the authority in dir and makes sure that it can sign now.
-func loadAuthority(dir string, now time.Time) (*authority, error) {
+// makeAuthority makes the directory, which is not there or empty, with a new authority in it. It appears at once and whole: a
+// start that is killed leaves no authority rather than half of one.
+func makeAuthority(dir, prefix string, now time.Time) error {
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot replace the empty directory %w", pathError(err))
+	}
+	parent := filepath.Dir(dir)
+	temp, err := os.MkdirTemp(parent, datadir.TempPattern(filepath.Base(dir)))
+	if err != nil {
+		return err
+	}
+	if err = createAuthority(temp, prefix, now); err == nil {
+		err = os.Rename(temp, dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
+	}
+	return datadir.SyncDir(parent)
+}
+
+// loadAuthority reads the authority in dir and makes sure that it can sign now. Remedy is what errors tell to do.
+func loadAuthority(dir, remedy string, now time.Time) (*authority, error) {
+	a := &authority{dir: dir, remedy: remedy, pool: x509.NewCertPool()}
 	certPath, keyPath := filepath.Join(dir, caCertFile), filepath.Join(dir, caKeyFile)
 	certPEM, err := readFile(certPath, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, unusableAuthority(certPath, "is missing")
+		return nil, a.unusable(certPath, "is missing")
 	} else if err != nil {
 		return nil, err
 	}
 	keyPEM, err := readFile(keyPath, true)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, unusableAuthority(keyPath, "is missing")
+		return nil, a.unusable(keyPath, "is missing")
 	} else if err != nil {
 		return nil, err
 	}
 	certificates, err := cert.ParseCertsPEM(certPEM)
 	if err != nil {
-		return nil, unusableAuthority(certPath, fmt.Sprintf("holds no certificate (%v)", err))
+		return nil, a.unusable(certPath, fmt.Sprintf("holds no certificate (%v)", err))
 	}
 	key, err := parseKey(keyPEM)
 	if err != nil {
-		return nil, unusableAuthority(keyPath, fmt.Sprintf("holds no private key (%v)", err))
+		return nil, a.unusable(keyPath, fmt.Sprintf("holds no private key (%v)", err))
 	}
-	a := &authority{dir: dir, certificate: certificates[0], key: key, pool: x509.NewCertPool()}
+	a.certificate, a.key = certificates[0], key
 	if err := a.check(now); err != nil {
 		return nil, err
 	}
@@ -104,16 +127,15 @@ func loadAuthority(dir string, now time.Time) (*authority, error) {
 	return a, nil
 }
 
-// unusableAuthority is the error for a file of the authority, with what to do about it.
-func unusableAuthority(path, why string) error {
-	return fmt.Errorf("certificate authority %s %s; restore it from a backup, or move directory %s away to start with a new "+
-		"authority, which makes every certificate, kubeconfig and service account token of the old one useless", path, why, filepath.Dir(path))
+// unusable is the error for a file of the authority.
+func (a *authority) unusable(path, why string) error {
+	return fmt.Errorf("certificate authority %s %s; %s", path, why, a.remedy)
 }
 
 // check is nil if the authority can sign at the time.
 func (a *authority) check(now time.Time) error {
 	if why := a.unfit(now); why != "" {
-		return unusableAuthority(filepath.Join(a.dir, caCertFile), why)
+		return a.unusable(filepath.Join(a.dir, caCertFile), why)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@
 //	admin.kubeconfig        client certificate of kubernetes-admin, in group system:masters
 //	pki/ca.crt, pki/ca.key  the authority that signs serving and client certificates; first certificate of ca.crt
 //	                        belongs to ca.key, any others are trusted besides
+//	pki/front-proxy/        another authority, ca.crt and ca.key, of those proxies that other servers are told to believe
 //	pki/serving.pem         the serving certificate and its key in one file, so that they cannot come apart
 //	pki/kubelet-client.pem  the same, of the certificate by which kubelets know the server
 //	pki/service-account/    keys of service account tokens: the *.key file with the last name signs, all *.key and
@@ -87,6 +88,7 @@ type Request struct {
 type Bundle struct {
 	request         Request
 	authority       *authority
+	frontProxies    *authority
 	serviceAccounts atomic.Pointer[serviceAccountKeys]
 
 	refreshing sync.Mutex // held while files are looked at and written; guards warned
@@ -126,7 +128,11 @@ func (b *Bundle) open() (err error) {
 	if err := b.makeDir(); err != nil {
 		return err
 	}
-	if b.authority, err = loadAuthority(b.dir(), b.now()); err != nil {
+	if b.authority, err = loadAuthority(b.dir(), fmt.Sprintf("restore it from a backup, or move directory %s away to start with a new "+
+		"authority, which makes every certificate, kubeconfig and service account token of the old one useless", b.dir()), b.now()); err != nil {
+		return err
+	}
+	if b.frontProxies, err = b.openFrontProxies(); err != nil {
 		return err
 	}
 	keys, err := b.loadServiceAccountKeys()
@@ -226,22 +232,12 @@ func (b *Bundle) makeDir() error {
 	}
 	if len(entries) > 0 {
 		return errors.Join(checkDir(b.dir()),
-			datadir.RemoveLeftovers(b.dir(), servingFile), datadir.RemoveLeftovers(b.dir(), kubeletClientFile))
+			datadir.RemoveLeftovers(b.dir(), servingFile), datadir.RemoveLeftovers(b.dir(), kubeletClientFile),
+			datadir.RemoveLeftovers(b.dir(), frontProxyDir))
 	}
-	if err := os.Remove(b.dir()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot replace the empty directory of keys %w", pathError(err))
-	}
-	temp, err := os.MkdirTemp(b.request.DataDir, datadir.TempPattern(dirName))
-	if err != nil {
-		return fmt.Errorf("cannot make a directory for keys: %w", err)
-	}
-	err = createAuthority(temp, b.now())
-	if err == nil {
-		err = os.Rename(temp, b.dir())
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("cannot make the directory of keys: %w", err), os.RemoveAll(temp))
+	if err := makeAuthority(b.dir(), "gatehouse-ca", b.now()); err != nil {
+		return fmt.Errorf("cannot make the directory of keys: %w", err)
 	}
 	b.request.Logger.Info("made a certificate authority", "file", b.path(caCertFile))
-	return datadir.SyncDir(b.request.DataDir)
+	return nil
 }

@@ -119,7 +119,8 @@ func (f *fixture) snapshot() map[string]string {
 func changes(before, after map[string]string) []string {
 	var changed []string
 	for _, name := range []string{
-		"admin.kubeconfig", "pki/ca.crt", "pki/ca.key", "pki/kubelet-client.pem", "pki/service-account/0001.key", "pki/serving.pem",
+		"admin.kubeconfig", "pki/ca.crt", "pki/ca.key", "pki/front-proxy/ca.crt", "pki/front-proxy/ca.key", "pki/kubelet-client.pem",
+		"pki/service-account/0001.key", "pki/serving.pem",
 	} {
 		if before[name] != after[name] {
 			changed = append(changed, name)
@@ -136,6 +137,7 @@ func TestTheFirstStartMakesEverythingForItsOwnerOnly(t *testing.T) {
 	f.ensure()
 	want := map[string]fs.FileMode{
 		"admin.kubeconfig": 0o600, "pki": 0o700, "pki/ca.crt": 0o644, "pki/ca.key": 0o600, "pki/serving.pem": 0o600,
+		"pki/front-proxy": 0o700, "pki/front-proxy/ca.crt": 0o644, "pki/front-proxy/ca.key": 0o600,
 		"pki/kubelet-client.pem": 0o600, "pki/service-account": 0o700, "pki/service-account/0001.key": 0o600,
 	}
 	got := make(map[string]fs.FileMode)
@@ -256,6 +258,11 @@ func TestOnlyWhatHasToBeIsMadeAnew(t *testing.T) {
 			change: func(f *fixture) { f.remove("pki", "kubelet-client.pem") },
 			want:   []string{kubelets},
 			logged: "there was none",
+		},
+		"the authority of front proxies when it is gone": {
+			change: func(f *fixture) { f.remove("pki", "front-proxy", "ca.crt"); f.remove("pki", "front-proxy", "ca.key") },
+			want:   []string{"pki/front-proxy/ca.crt", "pki/front-proxy/ca.key"},
+			logged: "made a certificate authority for front proxies",
 		},
 		"the kubeconfig for another port": {
 			change: func(f *fixture) { f.request.ServerURL = "https://127.0.0.1:7443" },
@@ -393,6 +400,14 @@ func TestFilesThatCannotBeUsedAreNamedAndLeftAlone(t *testing.T) {
 		"a damaged certificate for kubelets": {
 			func(f *fixture) { f.write([]byte("x"), "pki", "kubelet-client.pem") },
 			[]string{"client certificate ", "pki/kubelet-client.pem cannot be used", "delete it to have a new one issued"},
+		},
+		"a damaged authority of front proxies": {
+			func(f *fixture) { f.write([]byte("x"), "pki", "front-proxy", "ca.crt") },
+			[]string{"pki/front-proxy/ca.crt holds no certificate", "remove directory ", "/front-proxy to have a new one made"},
+		},
+		"an authority of front proxies whose directory others can enter": {
+			func(f *fixture) { f.chmod(0o711, "pki", "front-proxy") },
+			[]string{"/pki/front-proxy holds private keys, but its mode 0711"},
 		},
 		"a certificate for kubelets that its group can read": {
 			func(f *fixture) { f.chmod(0o640, "pki", "kubelet-client.pem") },

@@ -11,7 +11,7 @@ import (
 // complaints tell in a component's log that the server did not do for it what kube-apiserver does.
 func complaints() *regexp.Regexp {
 	return regexp.MustCompile(strings.Join([]string{
-		`(?i)forbidden|unauthorized|certificate signed by unknown`,
+		`(?i)forbidden|unauthorized|certificate signed by unknown|missing content for CA bundle`,
 		`(?i)failed to (watch|list)|unable to (watch|list)|error on the server|internal error|unexpected`,
 		`(?i)decod|unmarshal|no kind .* is registered|unknown field|conversion`,
 		`(?i)could not find the requested resource|no matches for kind|failed to discover|group discovery`,

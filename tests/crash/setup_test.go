@@ -16,7 +16,7 @@ import (
 // what it finds.
 func TestKilledWhileSettingUp(t *testing.T) {
 	made := []string{
-		"lock", "pki", "pki/ca.crt", "pki/service-account", "pki/serving.pem", "pki/kubelet-client.pem", "admin.kubeconfig",
+		"lock", "pki", "pki/ca.crt", "pki/front-proxy", "pki/service-account", "pki/serving.pem", "pki/kubelet-client.pem", "admin.kubeconfig",
 		"gatehouse.db", "gatehouse.db-wal",
 	}
 	for _, file := range made {
