@@ -108,14 +108,14 @@ func start(t *testing.T) *cluster {
 	return c
 }
 
-// configuration is the file for a homelab as it lies in the tree.
+// configuration is the file for a homelab as it lies in the tree, in a cluster that has a controller manager.
 func (c *cluster) configuration(t *testing.T) string {
 	t.Helper()
 	config, err := os.ReadFile(filepath.FromSlash("../../configs/homelab.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.write(t, "gatehouse.yaml", string(config))
+	return c.write(t, "gatehouse.yaml", string(config)+"\ncontrollers: external\n")
 }
 
 // startManagers starts two controller managers with all their controllers, as kubeadm would. The second waits for its turn.
