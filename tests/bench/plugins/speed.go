@@ -16,7 +16,7 @@ func speed(ctx context.Context, p plan, table *tabwriter.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(table, "GUEST\tPLAIN\tWATCHED\tMETERED\tWATCHED/PLAIN\tMETERED/PLAIN")
+	fmt.Fprintln(table, "GUEST\tPLAIN\tWATCHED\tMETERED\tWATCHED/PLAIN\tMETERED/PLAIN\tWANTED")
 	for _, module := range []struct {
 		name      string
 		wasm      []byte
@@ -100,8 +100,8 @@ func agree(ctx context.Context, guests []*guest, function string) error {
 
 // row prints nanoseconds of the three modes, and how they compare.
 func row(table *tabwriter.Writer, name string, took []float64) {
-	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.2f\t%.2f\n", name, duration(took[0]), duration(took[1]), duration(took[2]),
-		took[1]/took[0], took[2]/took[0])
+	fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.2f\t%.2f\t%s\n", name, duration(took[0]), duration(took[1]), duration(took[2]),
+		took[1]/took[0], took[2]/took[0], verdict(took[2]/took[0] <= 1.3, "at most 1.3"))
 }
 
 // duration prints nanoseconds in three digits.
