@@ -15,7 +15,8 @@ const (
 	// minSecret is how long a secret must be to be looked for in texts: shorter ones would stand anywhere.
 	minSecret = 4
 	// lastApplied is where kubectl keeps a copy of the object.
-	lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+	lastApplied        = "kubectl.kubernetes.io/last-applied-configuration"
+	lastAppliedPointer = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration"
 )
 
 // hide replaces what is secret in a record: bearer tokens, headers and queries that may hold credentials, and what is in Secrets. What a
@@ -35,7 +36,7 @@ func (r *Record) hide() {
 	case "AdmissionReview":
 		request := member(review, "request")
 		kind := member(request, "kind")
-		if kind["group"] == "" && kind["kind"] == "Secret" {
+		if group, _ := kind["group"].(string); group == "" && kind["kind"] == "Secret" {
 			h.secret(member(request, "object"))
 			h.secret(member(request, "oldObject"))
 			r.Patch = h.patch(r.Patch)
@@ -165,6 +166,8 @@ func (h *hider) patch(patch []byte) json.RawMessage {
 		case first == "":
 			whole, _ := value.(map[string]any)
 			h.secret(whole)
+		case path == lastAppliedPointer:
+			h.text(operation, "value")
 		case path == "/metadata/annotations" || path == "/metadata":
 			annotations, _ := value.(map[string]any)
 			h.text(annotations, lastApplied)
@@ -173,6 +176,10 @@ func (h *hider) patch(patch []byte) json.RawMessage {
 	}
 	hidden, err := json.Marshal(operations)
 	if err != nil {
+		return nil
+	}
+	// A plugin may have put what is in a Secret anywhere.
+	if hidden = []byte(h.in(string(hidden))); !json.Valid(hidden) {
 		return nil
 	}
 	return hidden
