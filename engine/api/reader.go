@@ -9,32 +9,42 @@ import (
 	"gatehouse/engine/catalog"
 )
 
-// newReader is nil for resources without a store of their own, such as subresources and reviews.
-func (r *resource) newReader(v *version) (*read.Reader, error) {
+// stored is where the resource's objects are kept; ok is false for resources without a store of their own, such as
+// subresources and reviews.
+func (r *resource) stored(v *version) (stored read.Resource, ok bool) {
 	config := r.api.config
 	if config.Cache == nil || r.isSubresource() {
-		return nil, nil
+		return read.Resource{}, false
 	}
 	store := config.Stores.Find("/" + config.Catalog.Factory.ResourcePrefix(v.WithResource(r.name).GroupResource()))
 	if store == nil {
+		return read.Resource{}, false
+	}
+	settings := store.Config()
+	return read.Resource{
+		Prefix:     store.KeyPrefix(),
+		Namespaced: r.namespaced,
+		NewObject:  settings.NewObject,
+		NewList:    settings.NewList,
+		Attributes: settings.Attributes,
+		Indexed:    settings.Indexed,
+		Codec:      settings.Codec,
+		Decode:     store.Decode,
+		Decorate:   catalog.DecorateOnRead(r.storage),
+	}, true
+}
+
+// newReader is nil for resources without a store of their own.
+func (r *resource) newReader(v *version) (*read.Reader, error) {
+	resource, ok := r.stored(v)
+	if !ok {
 		return nil, nil
 	}
 	scope, err := r.scope()
 	if err != nil {
 		return nil, err
 	}
-	stored := store.Config()
-	resource := read.Resource{
-		Prefix:     store.KeyPrefix(),
-		Namespaced: r.namespaced,
-		NewObject:  stored.NewObject,
-		NewList:    stored.NewList,
-		Attributes: stored.Attributes,
-		Indexed:    stored.Indexed,
-		Codec:      stored.Codec,
-		Decode:     store.Decode,
-		Decorate:   catalog.DecorateOnRead(r.storage),
-	}
+	config := r.api.config
 	return read.New(read.Config{
 		Scope:           scope,
 		Resource:        resource,

@@ -176,6 +176,7 @@ func (c *Cache) Observe(events []storage.Event) {
 	c.revision = events[len(events)-1].Item.ModRevision
 	for _, collection := range touched {
 		c.dispatcher.add(collection, collection.batch)
+		collection.tellFollowers()
 		collection.batch = nil
 	}
 	c.dispatcher.advance(c.revision)

@@ -55,6 +55,7 @@ type Collection struct {
 	snapshot  *snapshot // of it as it is; nil if none has been taken since it changed
 	window    window
 	batch     []*Event // of the Observe that is running
+	followers []*Follower
 }
 
 // Attach registers a resource and returns its collection. Nothing is read before the collection is first looked at. A second
