@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/apiserver/pkg/admission"
@@ -23,6 +24,7 @@ import (
 	"gatehouse/engine/catalog"
 	"gatehouse/engine/config"
 	"gatehouse/engine/controllers"
+	"gatehouse/engine/controllers/garbage"
 	"gatehouse/engine/files"
 	"gatehouse/engine/health"
 	"gatehouse/engine/loopback"
@@ -300,10 +302,27 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 		RootCA:          s.pki.CAPEM(),
 		LegacyTokens:    s.parts.identities.keys.Legacy(),
 		BootstrapTokens: s.config.Authentication.BootstrapTokens,
+		Kinds:           s.kinds,
+		Informed:        s.parts.api.Informed,
+		Cache:           s.parts.cache,
 		Namespaced:      s.parts.api.Namespaced,
 		Hooks:           s.parts.catalog.Hooks,
 		IPRepair:        s.parts.catalog.IPRepair,
 	})
+}
+
+// kinds are those that the server stores, as the garbage collector knows them. As upstream's, it never looks at Events.
+func (s *Server) kinds() []garbage.Kind {
+	var kinds []garbage.Kind
+	for _, stored := range s.parts.api.StoredKinds() {
+		can := func(verb string) bool { return slices.Contains(stored.Verbs, verb) }
+		kinds = append(kinds, garbage.Kind{
+			Kind: stored.Kind, Resource: stored.Resource, Versions: stored.Versions, Namespaced: stored.Namespaced,
+			Collected:  can("delete") && can("list") && can("watch") && stored.Resource.Resource != "events",
+			Collection: stored.Collection, Prefix: stored.Prefix,
+		})
+	}
+	return kinds
 }
 
 // serviceIP is the cluster IP of the kubernetes Service: the first address of the service network.

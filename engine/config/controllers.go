@@ -44,17 +44,25 @@ func ControllerNames() []string { return slices.Sorted(maps.Keys(controllerAlias
 // takes as well, "" if there is none.
 func controllerAliases() map[string]string {
 	return map[string]string{
-		names.BootstrapSignerController:                    "bootstrapsigner",
-		names.CertificateSigningRequestApprovingController: "csrapproving",
-		names.CertificateSigningRequestCleanerController:   "csrcleaner",
-		names.CertificateSigningRequestSigningController:   "csrsigning",
-		names.ClusterRoleAggregationController:             "clusterrole-aggregation",
-		names.LegacyServiceAccountTokenCleanerController:   "legacy-service-account-token-cleaner",
-		names.NamespaceController:                          "namespace",
-		names.RootCACertificatePublisherController:         "root-ca-cert-publisher",
-		names.ServiceAccountController:                     "serviceaccount",
-		names.ServiceAccountTokenController:                "serviceaccount-token",
-		names.TokenCleanerController:                       "tokencleaner",
+		names.BootstrapSignerController:                          "bootstrapsigner",
+		names.CertificateSigningRequestApprovingController:       "csrapproving",
+		names.CertificateSigningRequestCleanerController:         "csrcleaner",
+		names.CertificateSigningRequestSigningController:         "csrsigning",
+		names.ClusterRoleAggregationController:                   "clusterrole-aggregation",
+		names.GarbageCollectorController:                         "garbagecollector",
+		names.LegacyServiceAccountTokenCleanerController:         "legacy-service-account-token-cleaner",
+		names.KubeAPIServerClusterTrustBundlePublisherController: "",
+		names.NamespaceController:                                "namespace",
+		names.PersistentVolumeClaimProtectionController:          "pvc-protection",
+		names.PersistentVolumeProtectionController:               "pv-protection",
+		names.PodCertificateRequestCleanerController:             "",
+		names.ResourceQuotaController:                            "resourcequota",
+		names.TTLAfterFinishedController:                         "ttl-after-finished",
+		names.VolumeAttributesClassProtectionController:          "",
+		names.RootCACertificatePublisherController:               "root-ca-cert-publisher",
+		names.ServiceAccountController:                           "serviceaccount",
+		names.ServiceAccountTokenController:                      "serviceaccount-token",
+		names.TokenCleanerController:                             "tokencleaner",
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/klog/v2"
 	bootstraptokens "k8s.io/kubernetes/pkg/controller/bootstrap"
+	"k8s.io/kubernetes/pkg/controller/certificates/clustertrustbundlepublisher"
 	"k8s.io/kubernetes/pkg/controller/certificates/rootcacertpublisher"
 	"k8s.io/kubernetes/pkg/controller/serviceaccount"
 	"k8s.io/kubernetes/pkg/controlplane/controller/legacytokentracking"
@@ -20,6 +22,8 @@ const (
 	tokenWorkers = 2
 	// legacyTokenPeriod is how long a token in a Secret that nobody mounts or uses is kept (upstream's default).
 	legacyTokenPeriod = 365 * 24 * time.Hour
+	// servingSigner is who signs the server's own certificate, as ClusterTrustBundles name it.
+	servingSigner = "kubernetes.io/kube-apiserver-serving"
 )
 
 // buildServiceAccounts gives each namespace its service account "default", without which no pod is let into it.
@@ -41,6 +45,19 @@ func buildRootCA(_ context.Context, t tools) (func(context.Context), error) {
 		return nil, err
 	}
 	return func(ctx context.Context) { publisher.Run(ctx, accountWorkers) }, nil
+}
+
+// buildTrustBundle tells the same by a ClusterTrustBundle of signer kubernetes.io/kube-apiserver-serving.
+func buildTrustBundle(_ context.Context, t tools) (func(context.Context), error) {
+	authority, err := dynamiccertificates.NewStaticCAContent("kube-apiserver-serving", t.RootCA)
+	if err != nil {
+		return nil, err
+	}
+	publisher, err := clustertrustbundlepublisher.NewGAClusterTrustBundlePublisher(servingSigner, authority, t.client)
+	if err != nil {
+		return nil, err
+	}
+	return publisher.Run, nil
 }
 
 // buildTokens fills Secrets of type service-account-token, and deletes them with their accounts.

@@ -32,6 +32,9 @@ import (
 	"k8s.io/kubernetes/pkg/serviceaccount"
 
 	"gatehouse/engine/catalog"
+	"gatehouse/engine/controllers/garbage"
+	"gatehouse/engine/objects/cache"
+	cachedinformers "gatehouse/engine/objects/informers"
 )
 
 const (
@@ -54,6 +57,12 @@ type Config struct {
 	// Service then has no endpoints.
 	AdvertiseIP   net.IP
 	AdvertisePort int
+
+	// Kinds lists what is stored. Cache holds it.
+	Kinds func() []garbage.Kind
+	Cache *cache.Cache
+	// Informed finds how objects of a kind are decoded.
+	Informed cachedinformers.Resolver
 
 	// Namespaced lists what can be in a namespace, each resource once, in its preferred version.
 	Namespaced func() ([]*metav1.APIResourceList, error)

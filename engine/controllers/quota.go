@@ -1,0 +1,234 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/quota/v1/generic"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	clientcache "k8s.io/client-go/tools/cache"
+	"k8s.io/controller-manager/pkg/informerfactory"
+	"k8s.io/kubernetes/pkg/controller/resourcequota"
+	quotainstall "k8s.io/kubernetes/pkg/quota/v1/install"
+
+	"gatehouse/engine/controllers/garbage"
+	"gatehouse/engine/objects/cache"
+)
+
+const (
+	// quotaWorkers is how many quotas are calculated at a time.
+	quotaWorkers = 2
+	// quotaResync is how often all quotas are calculated anew (upstream's default).
+	quotaResync = 5 * time.Minute
+)
+
+// buildQuota keeps in the status of each ResourceQuota how much of it is used. It is upstream's controller, but for how it learns that
+// something is used no more: by usages instead of informers of everything that there can be a quota for.
+func buildQuota(ctx context.Context, t tools) (func(context.Context), error) {
+	configuration, err := quotainstall.NewQuotaConfigurationForControllers(generic.ListerFuncForResourceFunc(t.Informers.ForResource), t.Informers)
+	if err != nil {
+		return nil, err
+	}
+	usages := newUsages(t)
+	started := make(chan struct{})
+	close(started)
+	quotas, err := resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
+		QuotaClient:               t.client.CoreV1(),
+		ResourceQuotaInformer:     t.Informers.Core().V1().ResourceQuotas(),
+		ResyncPeriod:              func() time.Duration { return quotaResync },
+		ReplenishmentResyncPeriod: func() time.Duration { return 0 },
+		InformerFactory:           usages,
+		InformersStarted:          started,
+		DiscoveryFunc:             t.Namespaced,
+		IgnoredResourcesFunc:      configuration.IgnoredResources,
+		Registry:                  generic.NewRegistry(configuration.Evaluators()),
+		UpdateFilter:              quotainstall.DefaultUpdateFilter(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) {
+		usages.follow()
+		go usages.run(ctx)
+		quotas.Run(ctx, quotaWorkers)
+	}, nil
+}
+
+// usages tells the quota controller what is used no more, from the cache's events. It is asked for informers, and gives some that know
+// of nothing else: with them, only events in namespaces that have a quota cost anything, and only those are decoded that change
+// what an object counts for.
+type usages struct {
+	tools
+	quotas   corelisters.ResourceQuotaLister
+	follower *cache.Follower
+	kinds    map[*cache.Collection]*usage
+}
+
+var _ informerfactory.InformerFactory = (*usages)(nil)
+
+// usage is one kind that quotas count.
+type usage struct {
+	// SharedIndexInformer is nil: nobody asks for what is not below.
+	clientcache.SharedIndexInformer
+	kind    garbage.Kind
+	handler clientcache.ResourceEventHandler
+	at      int64 // the revision of the last event that the handler was told
+}
+
+func newUsages(t tools) *usages {
+	u := &usages{tools: t, quotas: t.Informers.Core().V1().ResourceQuotas().Lister(), follower: t.Cache.Follow(), kinds: map[*cache.Collection]*usage{}}
+	for _, k := range t.Kinds() {
+		if k.Namespaced {
+			u.kinds[k.Collection] = &usage{kind: k}
+		}
+	}
+	return u
+}
+
+// ForResource implements informerfactory.InformerFactory.
+func (u *usages) ForResource(resource schema.GroupVersionResource) (informers.GenericInformer, error) {
+	for _, one := range u.kinds {
+		if one.kind.Resource == resource {
+			return unlisted{one}, nil
+		}
+	}
+	return nil, fmt.Errorf("no objects of %s are stored", resource)
+}
+
+// Start implements informerfactory.InformerFactory. Nothing has to be started.
+func (u *usages) Start(<-chan struct{}) {}
+
+// unlisted is a usage as an informer for which there is no lister.
+type unlisted struct{ usage *usage }
+
+// Informer implements informers.GenericInformer.
+func (u unlisted) Informer() clientcache.SharedIndexInformer { return u.usage }
+
+// Lister implements informers.GenericInformer.
+func (u unlisted) Lister() clientcache.GenericLister {
+	return clientcache.NewGenericLister(clientcache.NewIndexer(clientcache.MetaNamespaceKeyFunc, clientcache.Indexers{}), u.usage.kind.Resource.GroupResource())
+}
+
+// AddEventHandlerWithResyncPeriod implements cache.SharedIndexInformer; there is one handler, which is told of updates and deletions.
+func (u *usage) AddEventHandlerWithResyncPeriod(
+	handler clientcache.ResourceEventHandler, _ time.Duration,
+) (clientcache.ResourceEventHandlerRegistration, error) {
+	u.handler = handler
+	return u, nil
+}
+
+// GetController implements cache.SharedIndexInformer.
+func (u *usage) GetController() clientcache.Controller { return u }
+
+// HasSynced implements cache.Controller.
+func (u *usage) HasSynced() bool { return true }
+
+// Run implements cache.Controller.
+func (u *usage) Run(stop <-chan struct{}) { <-stop }
+
+// RunWithContext implements cache.Controller.
+func (u *usage) RunWithContext(ctx context.Context) { <-ctx.Done() }
+
+// follow begins to follow what has a handler.
+func (u *usages) follow() {
+	for collection, one := range u.kinds {
+		if one.handler != nil {
+			u.follower.Add(collection)
+		}
+	}
+}
+
+// run tells the handlers of events until ctx ends.
+func (u *usages) run(ctx context.Context) {
+	defer func() {
+		for collection := range u.kinds {
+			u.follower.Drop(collection)
+		}
+	}()
+	for {
+		select {
+		case <-u.follower.News():
+		case <-ctx.Done():
+			return
+		}
+		for _, collection := range u.follower.Take() {
+			switch err := u.tell(ctx, u.kinds[collection]); {
+			case errors.Is(err, cache.ErrClosed) || ctx.Err() != nil:
+				return
+			case err != nil:
+				u.Logger.Error("the use of quotas could not be followed; it is calculated anew now and then all the same", "error", err)
+			}
+		}
+	}
+}
+
+// tell tells a handler of the events since it was last told. Before it has been, and when some have gone unseen, it is told that
+// something has gone in each namespace that has a quota.
+func (u *usages) tell(ctx context.Context, one *usage) error {
+	events, upTo, held, err := one.kind.Collection.Since(ctx, one.at)
+	if err != nil {
+		return err
+	}
+	one.at = upTo
+	if !held {
+		quotas, err := u.quotas.List(labels.Everything())
+		for _, quota := range quotas {
+			one.handler.OnDelete(gone(quota.Namespace, ""))
+		}
+		return err
+	}
+	for _, e := range events {
+		namespace, name, _ := strings.Cut(strings.TrimPrefix(e.Entry.Key(), one.kind.Prefix), "/")
+		switch limited, err := u.limited(namespace); {
+		case err != nil:
+			return err
+		case !limited:
+		case e.Kind == cache.Deleted:
+			one.handler.OnDelete(gone(namespace, name))
+		case e.Kind == cache.Modified && counts(one.kind.Resource.GroupResource()):
+			if err := u.tellUpdate(one, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// limited says that a namespace has a quota.
+func (u *usages) limited(namespace string) (bool, error) {
+	quotas, err := u.quotas.ResourceQuotas(namespace).List(labels.Everything())
+	return len(quotas) > 0, err
+}
+
+// counts says that updates of a resource can change what it counts for: those that upstream's filter looks at.
+func counts(resource schema.GroupResource) bool {
+	return resource.Group == "" && (resource.Resource == "pods" || resource.Resource == "services" || resource.Resource == "persistentvolumeclaims")
+}
+
+func (u *usages) tellUpdate(one *usage, e *cache.Event) error {
+	informed, err := u.Informed(one.kind.Kind)
+	if err != nil {
+		return err
+	}
+	var states [2]runtime.Object
+	for i, entry := range []*cache.Entry{e.Previous, e.Entry} {
+		if states[i], err = informed.Decode(entry); err != nil {
+			return nil // what cannot be read counts for nothing
+		}
+	}
+	one.handler.OnUpdate(states[0], states[1])
+	return nil
+}
+
+// gone is an object of which nothing is known but where it was.
+func gone(namespace, name string) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+}
