@@ -12,6 +12,7 @@ import (
 	"gatehouse/engine"
 	"gatehouse/engine/command"
 	"gatehouse/engine/config"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/pki"
 )
 
@@ -23,8 +24,8 @@ func main() {
 		Environ: os.Environ(),
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
-		NewServer: func(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger) (command.Server, error) {
-			return engine.New(ctx, config, pki, logger)
+		NewServer: func(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger, recent *logs.Ring) (command.Server, error) {
+			return engine.New(ctx, config, pki, logger, recent)
 		},
 	}.Run(ctx))
 }

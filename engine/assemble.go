@@ -201,6 +201,7 @@ func (s *Server) buildCatalog(context.Context) (err error) {
 		NodePorts:            s.config.Services.NodePorts,
 		EventTTL:             s.config.Events.TTL,
 		Others:               []catalog.Provider{pluginapi.Provider{Plugins: s.parts.plugins, Authorizer: s.parts.authorizer}},
+		Self:                 s.self(),
 		KubeletAddresses:     s.config.Kubelets.AddressTypes,
 		Transports:           s.parts.transports,
 	})
@@ -237,13 +238,14 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *Server) buildAdmission(context.Context) (err error) {
-	s.parts.admission, err = gates.New(gates.Config{
+func (s *Server) buildAdmission(context.Context) error {
+	chain, err := gates.New(gates.Config{
 		Client:     s.parts.client,
 		Informers:  s.parts.informers,
 		Authorizer: s.parts.authorizer,
 		Plugins:    []admission.Interface{s.parts.plugins.Admission()},
 	})
+	s.parts.admission = exceptSelf{chain}
 	return err
 }
 
@@ -282,7 +284,12 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 	if err != nil {
 		return nil, err
 	}
+	self, err := s.shownAs(port, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("show the server in the cluster: %w", err)
+	}
 	return controllers.New(s.background, controllers.Config{
+		Self:                 self,
 		Loopback:             s.parts.loopback.Config(),
 		Informers:            s.parts.informers,
 		Logger:               s.logger.With("part", "controllers"),

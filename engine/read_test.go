@@ -27,6 +27,7 @@ import (
 	"gatehouse/engine/api"
 	"gatehouse/engine/api/openapi"
 	"gatehouse/engine/api/read"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/objects"
 	"gatehouse/engine/pki"
 )
@@ -78,7 +79,7 @@ func newTwoPaths(t *testing.T) *twoPaths {
 		t.Fatal(err)
 	}
 	// A server that does not serve has no loops that would change what the test stores.
-	server, err := New(t.Context(), config, bundle, testLogger(t))
+	server, err := New(t.Context(), config, bundle, testLogger(t), logs.NewRing(config.Log.Kept))
 	if err != nil {
 		t.Fatal(err)
 	}

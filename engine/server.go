@@ -16,6 +16,7 @@ import (
 
 	"gatehouse/engine/config"
 	"gatehouse/engine/controllers"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/memory"
 	"gatehouse/engine/pki"
 )
@@ -42,6 +43,7 @@ type Server struct {
 	config config.Config
 	pki    *pki.Bundle
 	logger *slog.Logger
+	recent *logs.Ring
 	parts  parts
 
 	// notReady closes when the server takes no new work, informed when the informers that requests depend on have loaded.
@@ -51,10 +53,10 @@ type Server struct {
 	stopWatches, stopBackground context.CancelFunc
 }
 
-// New opens the data directory and builds a server on it, which serves nothing yet. ctx bounds the opening. Unless Serve is
-// called, Close must be.
-func New(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger) (*Server, error) {
-	s := &Server{config: config, pki: pki, logger: logger, notReady: make(chan struct{}), informed: make(chan struct{})}
+// New opens the data directory and builds a server on it, which serves nothing yet. ctx bounds the opening. recent is the end of
+// the process's log, which is shown as that of the server's Pod. Unless Serve is called, Close must be.
+func New(ctx context.Context, config config.Config, pki *pki.Bundle, logger *slog.Logger, recent *logs.Ring) (*Server, error) {
+	s := &Server{config: config, pki: pki, logger: logger, recent: recent, notReady: make(chan struct{}), informed: make(chan struct{})}
 	s.watches, s.stopWatches = context.WithCancel(context.Background())
 	s.background, s.stopBackground = context.WithCancel(context.Background())
 	if err := s.assemble(ctx); err != nil {

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"gatehouse/engine/config"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/pki"
 )
 
@@ -65,7 +66,7 @@ func serve(t *testing.T, config config.Config) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(t.Context(), config, bundle, testLogger(t))
+	server, err := New(t.Context(), config, bundle, testLogger(t), logs.NewRing(config.Log.Kept))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"gatehouse/engine/logs"
 	"gatehouse/engine/pki"
 )
 
@@ -24,7 +25,7 @@ func TestAClientThatVanishesIsFoundOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(t.Context(), config, bundle, testLogger(t))
+	server, err := New(t.Context(), config, bundle, testLogger(t), logs.NewRing(config.Log.Kept))
 	if err != nil {
 		t.Fatal(err)
 	}

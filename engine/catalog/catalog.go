@@ -75,6 +75,9 @@ type Config struct {
 	// Others are groups besides Kubernetes' own, which come after these.
 	Others []Provider
 
+	// Self is the Pod that stands for the server.
+	Self Self
+
 	// KubeletAddresses are the types of nodes' addresses, the preferred first.
 	KubeletAddresses []string
 	// Transports reach kubelets for exec, logs and the like, and what is proxied to.

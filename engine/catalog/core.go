@@ -125,13 +125,13 @@ func (p *coreProvider) addWorkloads(storage map[string]rest.Storage, options gen
 		return err
 	}
 	storage["pods"] = pods.Pod
-	storage["pods/attach"] = pods.Attach
+	storage["pods/attach"] = &selfConnect{pods.Attach, p.config.Self}
 	storage["pods/binding"] = pods.Binding
 	storage["pods/ephemeralcontainers"] = pods.EphemeralContainers
 	storage["pods/eviction"] = pods.Eviction
-	storage["pods/exec"] = pods.Exec
-	storage["pods/log"] = pods.Log
-	storage["pods/portforward"] = pods.PortForward
+	storage["pods/exec"] = &selfConnect{pods.Exec, p.config.Self}
+	storage["pods/log"] = &selfLog{pods.Log, p.config.Self}
+	storage["pods/portforward"] = &selfConnect{pods.PortForward, p.config.Self}
 	storage["pods/proxy"] = pods.Proxy
 	storage["pods/resize"] = pods.Resize
 	storage["pods/status"] = pods.Status

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"gatehouse/engine/config"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/pki"
 )
 
@@ -45,8 +46,8 @@ type Program struct {
 }
 
 // NewServer makes a server that is ready to serve; ctx bounds the making. Config is complete, and bundle belongs to its
-// data directory, whose lock the caller holds until Serve has returned.
-type NewServer func(ctx context.Context, config config.Config, bundle *pki.Bundle, logger *slog.Logger) (Server, error)
+// data directory, whose lock the caller holds until Serve has returned. What is logged, by logger and otherwise, is in recent.
+type NewServer func(ctx context.Context, config config.Config, bundle *pki.Bundle, logger *slog.Logger, recent *logs.Ring) (Server, error)
 
 // Server serves until its context ends. Package engine has the one there is.
 type Server interface {

@@ -21,13 +21,14 @@ import (
 // verbosities are slog's negative levels, so that it is also the least severe that passes the logger.
 const klogDebug = 4
 
-// newLogger logs to w as configured.
-func newLogger(w io.Writer, how config.Log) *slog.Logger {
+// newLogger logs to w as configured, and the same lines to besides.
+func newLogger(w io.Writer, besides io.Writer, how config.Log) *slog.Logger {
 	options := &slog.HandlerOptions{Level: how.Level, ReplaceAttr: spellDuration}
+	both := io.MultiWriter(besides, w) // in this order: when nobody takes what is written to w, it can still be looked up
 	if how.Format == config.LogText || how.Format == config.LogAuto && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
+		return slog.New(slog.NewTextHandler(both, options))
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(slog.NewJSONHandler(both, options))
 }
 
 // spellDuration writes durations as people do: JSON's are nanoseconds otherwise.

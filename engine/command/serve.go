@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/engine/config"
 	"gatehouse/engine/datadir"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/pki"
 	"gatehouse/engine/version"
 )
@@ -49,7 +50,8 @@ func (p Program) serve(ctx context.Context, cfg config.Config) (err error) {
 	syscall.Umask(0o077)
 	held := &heldWriter{to: p.Stderr}
 	defer held.release()
-	logger := newLogger(held, cfg.Log)
+	recent := logs.NewRing(cfg.Log.Kept)
+	logger := newLogger(held, recent, cfg.Log)
 	if err := adoptLibraries(logger, cfg.Log.Level); err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (p Program) serve(ctx context.Context, cfg config.Config) (err error) {
 	if p.NewServer == nil {
 		return errors.New("this program was built without a server; build gatehouse from its main package")
 	}
-	server, err := p.NewServer(ctx, cfg, bundle, logger)
+	server, err := p.NewServer(ctx, cfg, bundle, logger, recent)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // It was told to stop while it started.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"gatehouse/engine/config"
+	"gatehouse/engine/logs"
 	"gatehouse/engine/pki"
 	"gatehouse/engine/version"
 )
@@ -69,7 +70,7 @@ func serve(t *testing.T, args ...string) *running {
 	program := Program{
 		Args:   append([]string{"serve", "--listen", "127.0.0.1:0"}, args...),
 		Stdout: r.stdout, Stderr: r.stderr,
-		NewServer: func(_ context.Context, cfg config.Config, bundle *pki.Bundle, logger *slog.Logger) (Server, error) {
+		NewServer: func(_ context.Context, cfg config.Config, bundle *pki.Bundle, logger *slog.Logger, _ *logs.Ring) (Server, error) {
 			logger.Debug("making a server")
 			server := newFakeServer(bundle, cfg)
 			made <- server
@@ -217,7 +218,7 @@ func TestAServerThatCannotBeMadeEndsServe(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := Program{
 				Args: []string{"serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}, Stdout: &stdout, Stderr: &stderr,
-				NewServer: func(context.Context, config.Config, *pki.Bundle, *slog.Logger) (Server, error) {
+				NewServer: func(context.Context, config.Config, *pki.Bundle, *slog.Logger, *logs.Ring) (Server, error) {
 					if test.stopped {
 						cancel()
 					}

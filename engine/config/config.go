@@ -175,6 +175,9 @@ type Log struct {
 
 	// Format is how lines look. Default: auto.
 	Format LogFormat
+
+	// Kept is how much of the log's end is kept in memory, in bytes, for `kubectl logs` of the server's own Pod. Default: 256Ki.
+	Kept int64
 }
 
 // LogFormat is how log lines look.
@@ -214,6 +217,6 @@ func Default() Config {
 		},
 		Plugins:  Plugins{MemoryLimit: 64 << 20, Deadline: time.Second},
 		Shutdown: Shutdown{DrainTimeout: 20 * time.Second},
-		Log:      Log{Level: slog.LevelInfo, Format: LogAuto},
+		Log:      Log{Level: slog.LevelInfo, Format: LogAuto, Kept: 256 << 10},
 	}
 }

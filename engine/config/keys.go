@@ -141,6 +141,8 @@ func keys(c *Config) []key {
 			usage: "least severe level to log: debug, info, warn or error"},
 		{path: "log.format", arg: "FORMAT", value: formatValue(&c.Log.Format),
 			usage: "text, json, or auto: text on a terminal, json otherwise"},
+		{path: "log.kept", arg: "SIZE", value: sizeValue(&c.Log.Kept, 4<<10, 1<<30),
+			usage: "how much of the log's end is kept in memory, for kubectl logs of the server's own Pod"},
 	}
 }
 

@@ -83,6 +83,9 @@ type Config struct {
 	// BootstrapTokens says that nodes can come in with bootstrap tokens.
 	BootstrapTokens bool
 
+	// Self are the objects by which the server shows itself.
+	Self Self
+
 	Hooks    []catalog.Hook
 	IPRepair func(onFirstSuccess func(), stop chan struct{})
 }
@@ -125,6 +128,7 @@ func New(ctx context.Context, config Config) (*Loops, error) {
 	l.loop(func() { l.service.Start(ctx.Done()) })
 	l.loop(func() { runUntil(ctx, config.IPRepair) })
 	l.addTrust(config, client)
+	l.addSelf(config.Self, client)
 	tracking := legacytokentracking.NewController(client)
 	l.later = append(l.later, tracking.RunWithContext)
 	roles := newRolePolicy(client, config.Informers, config.Logger).objects()
