@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -39,9 +38,6 @@ type Self struct {
 
 // AnnotationSelfHash is where kubelets, too, note what a pod was made of.
 const AnnotationSelfHash = "kubernetes.io/config.hash"
-
-// errEarly is why the server does not show itself yet.
-var errEarly = errors.New("the cluster's own objects are not there yet")
 
 // addSelf adds the loops that keep the server's own objects.
 func (l *Loops) addSelf(self Self, client kubernetes.Interface) {
@@ -95,19 +91,21 @@ func (l *Loops) insist(what string, ensure func(context.Context) error) {
 	var told string
 	backoff := wait.Backoff{Duration: selfPause, Factor: 2, Steps: 64, Cap: selfMaxPause}
 	for l.ctx.Err() == nil {
-		err := errEarly
+		pause := selfPause
+		// What every cluster has comes first: the namespace is needed, and what clients wait for is not held up.
 		if l.CheckNamespaces(nil) == nil && l.CheckRoles(nil) == nil {
-			err = ensure(l.ctx)
-		}
-		if err == nil {
-			return
-		}
-		if text := err.Error(); !errors.Is(err, errEarly) && l.ctx.Err() == nil && text != told {
-			told = text
-			l.logger.Warn("cannot show the server in the cluster, will try again", "object", what, "error", err)
+			err := ensure(l.ctx)
+			if err == nil {
+				return
+			}
+			if text := err.Error(); l.ctx.Err() == nil && text != told {
+				told = text
+				l.logger.Warn("cannot show the server in the cluster, will try again", "object", what, "error", err)
+			}
+			pause = backoff.Step()
 		}
 		select {
-		case <-time.After(backoff.Step()):
+		case <-time.After(pause):
 		case <-l.ctx.Done():
 		}
 	}
