@@ -169,7 +169,7 @@ requests:
 				c.Services.NodePorts = utilnet.PortRange{Base: 31000, Size: 1000}
 				c.ServiceAccounts.Issuer = "https://edge.example.org/x"
 				c.Requests.MaxBodySize, c.Requests.MaxInFlight = 4<<20, 7
-				c.Log = Log{Level: slog.LevelDebug, Format: LogJSON}
+				c.Log.Level, c.Log.Format = slog.LevelDebug, LogJSON
 				c.Shutdown.DrainTimeout = 0
 			},
 		},
