@@ -11,11 +11,11 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apiserver/pkg/admission"
+	upstream "k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/kubernetes"
 	netutils "k8s.io/utils/net"
 
-	gates "gatehouse/engine/admission"
+	"gatehouse/engine/admission"
 	"gatehouse/engine/api"
 	"gatehouse/engine/api/openapi"
 	"gatehouse/engine/api/read"
@@ -74,7 +74,7 @@ type parts struct {
 	catalog       *catalog.Catalog
 	plugins       *plugins.Set
 	reach         *reach
-	admission     admission.Interface
+	admission     *admission.Chain
 	api           *api.API
 	openapi       *openapi.Service
 }
@@ -238,15 +238,41 @@ func (s *Server) openPlugins(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *Server) buildAdmission(context.Context) error {
-	chain, err := gates.New(gates.Config{
-		Client:     s.parts.client,
-		Informers:  s.parts.informers,
-		Authorizer: s.parts.authorizer,
-		Plugins:    []admission.Interface{s.parts.plugins.Admission()},
+func (s *Server) buildAdmission(context.Context) (err error) {
+	services := admission.ClusterIPs(s.parts.informers)
+	if s.config.Services.Routing == config.RoutingEndpoints {
+		if services, err = admission.Endpoints(s.parts.informers); err != nil {
+			return err
+		}
+	}
+	// In metrics alone; a machine without a name is one as well.
+	host, _ := os.Hostname()
+	members := s.config.Admission.Members()
+	s.parts.admission, err = admission.New(admission.Config{
+		Members:        members,
+		Plugins:        s.admittingPlugins(members),
+		ConfigFile:     s.config.Admission.ConfigFile,
+		Client:         s.parts.client,
+		Loopback:       s.parts.loopback.Config(),
+		Informers:      s.parts.informers,
+		StartInformers: s.startInformers,
+		Authorizer:     s.parts.authorizer,
+		Services:       services,
+		ServerID:       host,
+		Done:           s.background.Done(),
+		Logger:         s.logger.With("part", "admission"),
 	})
-	s.parts.admission = exceptSelf{chain}
 	return err
+}
+
+// admittingPlugins are the members of the third gate that ask plugins, by their names in the configuration.
+func (s *Server) admittingPlugins(members []string) map[string]upstream.Interface {
+	named := config.PluginMembers(members)
+	asking := map[string]upstream.Interface{config.MemberPlugins: s.parts.plugins.Admission(plugins.AllBut(named))}
+	for _, name := range named {
+		asking[config.PluginMemberOf(name)] = s.parts.plugins.Admission(plugins.Named(name))
+	}
+	return asking
 }
 
 func (s *Server) buildAPI(context.Context) (err error) {
@@ -256,7 +282,7 @@ func (s *Server) buildAPI(context.Context) (err error) {
 	s.parts.api, err = api.New(api.Config{
 		Catalog:         s.parts.catalog,
 		Authorizer:      s.parts.authorizer,
-		Admission:       s.parts.admission,
+		Admission:       exceptSelf{s.parts.admission},
 		TypeConverter:   openapi.NewTypeConverters().For,
 		MaxBodyBytes:    s.config.Requests.MaxBodySize,
 		MinWatchTimeout: minWatchTimeout,

@@ -88,9 +88,17 @@ func written(r *running, t *testing.T) map[schema.GroupVersionResource]func(name
 		},
 		corev1.SchemeGroupVersion.WithResource("pods"): func(name string, step int) error {
 			pods := client.CoreV1().Pods("default")
+			relabel := func(ctx context.Context, wanted *corev1.Pod, options metav1.UpdateOptions) (*corev1.Pod, error) {
+				pod, err := pods.Get(ctx, name, metav1.GetOptions{}) // with what admission added to it
+				if err != nil {
+					return nil, err
+				}
+				pod.Labels = wanted.Labels
+				return pods.Update(ctx, pod, options)
+			}
 			return write(ctx, step, name, &corev1.Pod{ObjectMeta: named(name, step), Spec: corev1.PodSpec{
 				Containers: []corev1.Container{{Name: "c", Image: "i"}},
-			}}, pods.Create, pods.Update, func(ctx context.Context, name string, options metav1.DeleteOptions) error {
+			}}, pods.Create, relabel, func(ctx context.Context, name string, options metav1.DeleteOptions) error {
 				options.GracePeriodSeconds = new(int64)
 				return pods.Delete(ctx, name, options)
 			})

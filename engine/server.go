@@ -109,6 +109,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	s.parts.informers.Start(s.background.Done())
 	go s.waitInformed(s.parts.informers.WaitForCacheSync)
+	go s.parts.admission.Prepare()
 	loops.Start()
 	go memory.Tend(s.background)
 	served := make(chan error, 1)

@@ -12,8 +12,11 @@ import (
 	"gatehouse/plugins/sandbox"
 )
 
-// gate asks the plugins of a set about writes.
-type gate struct{ set *Set }
+// gate asks the selected plugins of a set about writes.
+type gate struct {
+	set       *Set
+	selection Selection
+}
 
 var (
 	_ admission.MutationInterface   = (*gate)(nil)
@@ -49,6 +52,9 @@ func (g *gate) ask(ctx context.Context, r *request) error {
 	}
 	seen := labelsOf(r.Attributes)
 	for i := range asked {
+		if !g.selection.has(asked[i].plugin.name) {
+			continue
+		}
 		if selector := asked[i].objects; selector != nil && !seen.match(selector) {
 			continue
 		}

@@ -167,9 +167,9 @@ func (s *Set) Close() {
 	}
 }
 
-// Admission is the member of the admission chain that asks the plugins, in the order of their names: those in their phase
-// mutate first, each seeing what the ones before it changed.
-func (s *Set) Admission() admission.Interface { return &gate{set: s} }
+// Admission is the member of the admission chain that asks the selected plugins, in the order of their names: those in their
+// phase mutate first, each seeing what the ones before it changed.
+func (s *Set) Admission(selection Selection) admission.Interface { return &gate{s, selection} }
 
 // List returns every plugin's status, in the order in which they are asked.
 func (s *Set) List() []Status {

@@ -160,25 +160,11 @@ func (a *Authentication) checkOrder(origins map[string]origin) error {
 
 // orderValue is a list of names of which none stands twice.
 func orderValue(field *[]string, known []string) value {
-	want := "names among " + strings.Join(known, ", ") + " and " + pluginPrefix + "NAME"
-	return list(field, want, func(text string) (string, error) {
-		if slices.Contains(known, text) || namesPlugin(text) {
-			return text, nil
-		}
-		if nearest := Nearest(text, known); nearest != "" {
-			return "", reason(fmt.Sprintf("%s; did you mean %s?", want, nearest))
-		}
-		return "", errUnwanted
-	}, same, func(names []string) error {
+	return membersValue(field, known, true, func(names []string) error {
 		if len(names) == 0 {
 			return reason("at least one name; nobody could come in")
 		}
-		for i, name := range names {
-			if slices.Contains(names[:i], name) {
-				return reason(fmt.Sprintf("each name once, but %s stands twice", name))
-			}
-		}
-		return nil
+		return eachOnce(names)
 	})
 }
 

@@ -45,6 +45,7 @@ type Config struct {
 	ServiceAccounts     ServiceAccounts
 	Authentication      Authentication
 	Authorization       Authorization
+	Admission           Admission
 	Controllers         Controllers
 	Events              Events
 	Storage             Storage
@@ -78,7 +79,17 @@ type Services struct {
 
 	// NodePorts is the range of ports that Services of type NodePort open on every node. Default: 30000-32767.
 	NodePorts utilnet.PortRange
+
+	// Routing says where the server itself finds Services, such as those of admission webhooks: at their clusterIP, which takes a
+	// kube-proxy on this machine, or at one of their endpoints, which takes a route to the pods. Default: clusterIP.
+	Routing string
 }
+
+// The values of Services.Routing.
+const (
+	RoutingClusterIP = "clusterIP"
+	RoutingEndpoints = "endpoints"
+)
 
 // ServiceAccounts is about the tokens that pods authenticate with.
 type ServiceAccounts struct {
@@ -200,11 +211,13 @@ func Default() Config {
 		Services: Services{
 			CIDRs:     []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")},
 			NodePorts: utilnet.PortRange{Base: 30000, Size: 2768},
+			Routing:   RoutingClusterIP,
 		},
 		Kubelets:        Kubelets{AddressTypes: addressTypes()},
 		ServiceAccounts: ServiceAccounts{Issuer: "https://kubernetes.default.svc.cluster.local"},
 		Authentication:  defaultAuthentication(),
 		Authorization:   defaultAuthorization(),
+		Admission:       defaultAdmission(),
 		Controllers:     Controllers{ControllersDefault},
 		Events:          Events{TTL: time.Hour},
 		Storage:         Storage{CompactionRetention: 5 * time.Minute},

@@ -36,6 +36,8 @@ func keys(c *Config) []key {
 			usage: "range of ClusterIPs, or one of each family"},
 		{path: "services.nodePorts", arg: "FROM-TO", value: portRangeValue(&c.Services.NodePorts),
 			usage: "range of node ports"},
+		{path: "services.routing", arg: "HOW", value: choiceValue(&c.Services.Routing, RoutingClusterIP, RoutingEndpoints),
+			usage: "where the server finds Services of webhooks: at their clusterIP, or at one of their endpoints"},
 
 		{path: "kubelets.caFile", arg: "FILE", value: pathValue(&c.Kubelets.CAFile),
 			usage: "authorities of kubelets' serving certificates; unset means that these are not verified"},
@@ -103,6 +105,14 @@ func keys(c *Config) []key {
 			value: choiceValue(&c.Authorization.Webhook.FailurePolicy, FailurePolicyDeny, FailurePolicyNoOpinion),
 			usage: "what its failures mean: Deny, or NoOpinion, by which those after it are asked"},
 
+		{path: "admission.enable", arg: "NAME,...", value: admissionMembersValue(&c.Admission.Enable),
+			usage: "admission plugins of Kubernetes that are on besides those that are by default"},
+		{path: "admission.disable", arg: "NAME,...", value: admissionMembersValue(&c.Admission.Disable),
+			usage: "admission plugins of Kubernetes that are off although they are on by default"},
+		{path: "admission.order", arg: "NAME,...", value: admissionOrderValue(&c.Admission.Order),
+			usage: "where WebAssembly plugins stand among those: directly after, or at the beginning before, what is listed next to them"},
+		{path: "admission.configFile", arg: "FILE", value: pathValue(&c.Admission.ConfigFile),
+			usage: "AdmissionConfiguration of Kubernetes: the configuration of single admission plugins"},
 		{path: "controllers", arg: "NAME,...", value: controllersValue(&c.Controllers),
 			usage: "loops that run here: * for all, -NAME for all but one; external leaves them to a kube-controller-manager"},
 

@@ -161,7 +161,8 @@ func complete(c Config, origins map[string]origin, from Sources) (Config, error)
 		}
 	}
 	if err := errors.Join(c.Authentication.resolvePaths(origins), c.Authentication.checkOrder(origins),
-		c.Authorization.resolvePaths(origins), c.Authorization.checkMembers(origins)); err != nil {
+		c.Authorization.resolvePaths(origins), c.Authorization.checkMembers(origins),
+		c.Admission.resolvePaths(origins), c.Admission.checkMembers(origins)); err != nil {
 		return Config{}, err
 	}
 	if c.AdvertiseAddress, err = advertiseAddress(c, origins["advertiseAddress"], from.HostAddress); err != nil {

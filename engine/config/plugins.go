@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// MemberPlugins stands in Authentication.Order and Authorization.Order for all plugins that are not named there. Left out, they
-	// are asked nonetheless: last about who asks, and first about what they may, so that no order makes a plugin's denial void.
+	// MemberPlugins stands in the orders of the three gates for all plugins that are not named there. Left out, they
+	// are asked nonetheless: last about who asks, first about what they may, and last of those who change what is written, so
+	// that no order makes a plugin's denial void.
 	MemberPlugins = "plugins"
 	// pluginPrefix begins what stands there for one plugin.
 	pluginPrefix = "plugin:"
@@ -48,6 +49,33 @@ func PluginMembers(order []string) []string {
 func namesPlugin(member string) bool {
 	name, ok := PluginMember(member)
 	return ok && len(validation.IsDNS1123Subdomain(name)) == 0
+}
+
+// membersValue is a list of members' names, which single plugins can be among. check looks at all of them together.
+func membersValue(field *[]string, known []string, plugins bool, check func([]string) error) value {
+	want := "names among " + strings.Join(known, ", ")
+	if plugins {
+		want += " and " + pluginPrefix + "NAME"
+	}
+	return list(field, want, func(text string) (string, error) {
+		if slices.Contains(known, text) || plugins && namesPlugin(text) {
+			return text, nil
+		}
+		if nearest := Nearest(text, known); nearest != "" {
+			return "", reason(fmt.Sprintf("%s; did you mean %s?", want, nearest))
+		}
+		return "", errUnwanted
+	}, same, check)
+}
+
+// eachOnce is an error if a name stands twice.
+func eachOnce(names []string) error {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return reason(fmt.Sprintf("each name once, but %s stands twice", name))
+		}
+	}
+	return nil
 }
 
 // publicKeysValue is a list of public keys, each the one line of it that is not a comment.

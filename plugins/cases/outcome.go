@@ -65,7 +65,7 @@ func (w *write) ask(ctx context.Context, set *plugins.Set) outcome {
 	said := &record{annotations: map[string]string{}}
 	said.Attributes = w.attributes()
 	ctx = warning.WithWarningRecorder(ctx, said)
-	chain := admission.NewChainHandler(set.Admission())
+	chain := admission.NewChainHandler(set.Admission(plugins.Selection{}))
 	objects := admission.NewObjectInterfacesFromScheme(runtime.NewScheme()) // objects of no known kind stay as they are
 	err := chain.Admit(ctx, said, objects)
 	if err == nil {

@@ -84,7 +84,7 @@ func jane() user.Info { return &user.DefaultInfo{Name: "jane", Groups: []string{
 
 // Admit takes a write through a host's phases; patches change its object.
 func Admit(ctx context.Context, set *plugins.Set, a admission.Attributes) error {
-	chain := admission.NewChainHandler(set.Admission())
+	chain := admission.NewChainHandler(set.Admission(plugins.Selection{}))
 	objects := admission.NewObjectInterfacesFromScheme(legacyscheme.Scheme)
 	if err := chain.Admit(ctx, a, objects); err != nil {
 		return err

@@ -58,6 +58,9 @@ func (n *normaliser) document(document any) any {
 // longestPrefix is how much of metadata.generateName gets into a name.
 const longestPrefix = 58
 
+// tokenVolume begins the names of the volumes in which pods have their service account's token.
+const tokenVolume = "kube-api-access-"
+
 // collectGenerated learns which names the server made up.
 func (n *normaliser) collectGenerated(value any) {
 	switch value := value.(type) {
@@ -65,6 +68,9 @@ func (n *normaliser) collectGenerated(value any) {
 		prefix, _ := value["generateName"].(string)
 		name, _ := value["name"].(string)
 		prefix = prefix[:min(len(prefix), longestPrefix)]
+		if strings.HasPrefix(name, tokenVolume) {
+			prefix = tokenVolume
+		}
 		if prefix != "" && strings.HasPrefix(name, prefix) && !slices.Contains(n.generated, name) {
 			n.generated = append(n.generated, name)
 			slices.SortFunc(n.generated, func(a, b string) int { return len(b) - len(a) })

@@ -5,8 +5,8 @@
 // # What listers see
 //
 // A lister sees the present: every write that was acknowledged before it is asked, which is more than client-go promises. It
-// needs no Start; HasSynced tells, as with client-go, that a started informer has loaded its collection. Lists come in the
-// order of the keys. Objects are what a typed client would have got from the API, shared and read-only; an object that has
+// needs no Start; HasSynced tells, as with client-go, that a started informer has loaded its collection, or will when it is first
+// asked: kinds of which there may be many are not loaded for an informer that has no handlers. Lists come in the order of the keys. Objects are what a typed client would have got from the API, shared and read-only; an object that has
 // not changed is the same pointer while it is at hand. Slices that an Indexer returns are shared as well; what typed listers
 // return is the caller's.
 //

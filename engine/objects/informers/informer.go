@@ -31,7 +31,7 @@ type informer struct {
 	logger *slog.Logger
 	clock  clock.WithTicker
 
-	synced chan struct{} // closed when it has started and its objects are in memory
+	synced chan struct{} // closed when it has started and its objects, unless they are loaded on demand, are in memory
 	sync   sync.Once     // closes synced
 
 	mu       sync.Mutex      // guards all below
@@ -103,17 +103,26 @@ func (i *informer) load(ctx context.Context) {
 	})
 }
 
-// loadNow fails if there is nothing to read from yet.
+// loadNow fails if there is nothing to read from yet. Bulk kinds without handlers are loaded by whoever first asks for an object:
+// many such informers are only there for the case that one is.
 func (i *informer) loadNow(ctx context.Context) error {
 	objects, err := i.source.open()
 	if err != nil {
 		return err
 	}
-	if _, err := objects.Collection.Changed(ctx); err != nil {
-		return err
+	if objects.lists != nil || i.hasHandlers() {
+		if _, err := objects.Collection.Changed(ctx); err != nil {
+			return err
+		}
 	}
 	i.sync.Do(func() { close(i.synced) })
 	return nil
+}
+
+func (i *informer) hasHandlers() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.handlers) > 0
 }
 
 // AddEventHandler implements cache.SharedInformer.

@@ -164,7 +164,7 @@ func newPlugin(ctx context.Context, source string) (*contestant, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &contestant{
-		admit: admitter(admission.NewChainHandler(set.Admission())),
+		admit: admitter(admission.NewChainHandler(set.Admission(plugins.Selection{}))),
 		close: func() {
 			set.Close()
 			_ = os.RemoveAll(dir) // a folder for temporary files

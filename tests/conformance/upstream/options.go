@@ -6,19 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
-	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
-	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
-	"k8s.io/kubernetes/plugin/pkg/admission/certificates/approval"
-	"k8s.io/kubernetes/plugin/pkg/admission/certificates/ctbattest"
-	"k8s.io/kubernetes/plugin/pkg/admission/certificates/signing"
-	"k8s.io/kubernetes/plugin/pkg/admission/certificates/subjectrestriction"
 )
 
 // issuer names the server in the tokens of service accounts.
@@ -54,12 +46,11 @@ func apiServerOptions(
 		"service-account-signing-key-file": keys.serviceAccounts,
 		"service-account-issuer":           issuer,
 
-		// What gatehouse has by default: its gates so far, kubeadm's service network.
-		"authentication-config":     authentication,
-		"authorization-mode":        "Node,RBAC",
-		"service-cluster-ip-range":  "10.96.0.0/12",
-		"enable-admission-plugins":  strings.Join(ourPlugins(), ","),
-		"disable-admission-plugins": strings.Join(otherPlugins(), ","),
+		// What gatehouse has by default: strangers kept out, kubeadm's service network, and what every distribution turns on.
+		"authentication-config":    authentication,
+		"authorization-mode":       "Node,RBAC",
+		"service-cluster-ip-range": "10.96.0.0/12",
+		"enable-admission-plugins": "NodeRestriction",
 	}
 	for name, value := range flags {
 		if err := set(&sets, name, value); err != nil {
@@ -94,18 +85,4 @@ func set(flags *cliflag.NamedFlagSets, name, value string) error {
 		return nil
 	}
 	return fmt.Errorf("kube-apiserver has no flag --%s", name)
-}
-
-// ourPlugins are the admission plugins that gatehouse has.
-func ourPlugins() []string {
-	return []string{
-		lifecycle.PluginName,
-		approval.PluginName, signing.PluginName, ctbattest.PluginName, subjectrestriction.PluginName,
-	}
-}
-
-// otherPlugins are the admission plugins that gatehouse does not have yet.
-func otherPlugins() []string {
-	ours := ourPlugins()
-	return slices.DeleteFunc(slices.Clone(kubeoptions.AllOrderedPlugins), func(name string) bool { return slices.Contains(ours, name) })
 }
