@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/kubernetes/pkg/capabilities"
 	admissionregistrationrest "k8s.io/kubernetes/pkg/registry/admissionregistration/rest"
 	appsrest "k8s.io/kubernetes/pkg/registry/apps/rest"
 	authenticationrest "k8s.io/kubernetes/pkg/registry/authentication/rest"
@@ -134,6 +135,9 @@ type Provider interface {
 
 // New builds the catalog of the built-in kinds and the others.
 func New(config Config) (*Catalog, error) {
+	// Once for the process. kube-apiserver's flag for it is off by default, and every distribution turns it on: networks are set up
+	// by privileged pods. Who may have them is PodSecurity's to say, namespace by namespace.
+	capabilities.Setup(true, 0)
 	client, err := kubernetes.NewForConfig(config.Loopback)
 	if err != nil {
 		return nil, fmt.Errorf("build the catalog's client: %w", err)
