@@ -116,10 +116,16 @@ type builder struct {
 	pending      []*pending
 }
 
+// newRegistry knows all of upstream's members.
+func newRegistry() *admission.Plugins {
+	registry := admission.NewPlugins()
+	genericapiserver.RegisterAllAdmissionPlugins(registry)
+	options.RegisterAllAdmissionPlugins(registry)
+	return registry
+}
+
 func newBuilder(config Config) (*builder, error) {
-	b := &builder{config: config, upstream: admission.NewPlugins()}
-	genericapiserver.RegisterAllAdmissionPlugins(b.upstream)
-	options.RegisterAllAdmissionPlugins(b.upstream)
+	b := &builder{config: config, upstream: newRegistry()}
 	var err error
 	if b.configured, err = readConfiguration(config.ConfigFile); err != nil {
 		return nil, err
