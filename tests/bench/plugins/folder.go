@@ -96,7 +96,7 @@ func bystand(ctx context.Context, p plan, table *tabwriter.Writer) error {
 		return err
 	}
 	defer f.close()
-	chain := admission.NewChainHandler(f.Admission())
+	chain := admission.NewChainHandler(f.Admission(plugins.Selection{}))
 	without := func() (float64, error) {
 		return median(p, func() (float64, error) { return f.pass(ctx, chain, p.time) })
 	}
