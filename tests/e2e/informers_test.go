@@ -31,8 +31,9 @@ import (
 func TestInformersOutliveTheServer(t *testing.T) {
 	server := harness.Start(t, harness.Options{})
 	client := typed(t, inProtobuf(server.ClientConfig()))
-	// The server keeps ConfigMaps of its own in others.
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(metav1.NamespaceDefault))
+	// The server keeps ConfigMaps of its own, one of them in each namespace.
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(metav1.NamespaceDefault),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name!=kube-root-ca.crt" }))
 	informer := factory.Core().V1().ConfigMaps().Informer()
 	var added, deleted atomic.Int64
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
