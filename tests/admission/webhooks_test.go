@@ -72,8 +72,8 @@ func of(name string) *corev1.ConfigMap {
 func TestAWebhookThatMisbehavesIsAFailure(t *testing.T) {
 	w, h := start(t), startHook(t)
 	for name, test := range map[string]struct {
-		answer answer
-		want   string
+		answer   answer
+		want     string
 		mutating bool
 		// always refused: a patch that does not fit is no failure to call the webhook, so no policy ignores it.
 		always bool
