@@ -37,7 +37,7 @@ var (
 )
 
 // compileConditions makes a matcher, which tells errors of evaluation whatever the failurePolicy; nil for no conditions.
-func compileConditions(conditions []admissionregistrationv1.MatchCondition) (matchconditions.Matcher, error) {
+func compileConditions(conditions []admissionregistrationv1.MatchCondition, variables plugincel.OptionalVariableDeclarations) (matchconditions.Matcher, error) {
 	if len(conditions) == 0 {
 		return nil, nil
 	}
@@ -58,7 +58,7 @@ func compileConditions(conditions []admissionregistrationv1.MatchCondition) (mat
 			return nil, fmt.Errorf("[%d].expression: is missing", i)
 		}
 		one := matchconditions.MatchCondition(condition)
-		compiled[i] = admissionCompiler().CompileCELExpression(&one, plugincel.OptionalVariableDeclarations{HasAuthorizer: true}, environment.NewExpressions)
+		compiled[i] = admissionCompiler().CompileCELExpression(&one, variables, environment.NewExpressions)
 		if err := compiled[i].Error; err != nil {
 			return nil, fmt.Errorf("[%d].expression: %q: %s", i, condition.Expression, oneLine(errors.New(err.Detail)))
 		}

@@ -193,7 +193,7 @@ func TestMistakesInSelectorsAndConditionsAreFoundWhenTheyAreRead(t *testing.T) {
 		"authorization: {matchConditions: [{expression: ''}]}":                                                "authorization.matchConditions[0].expression: Required value",
 		"authorization: {matchConditions: [{expression: 'authorizer.path(\"/\").check(\"get\").allowed()'}]}": "undeclared reference to 'authorizer'",
 	} {
-		if _, err := plugins.Configuration([]byte(config), calm()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := plugins.Configuration(nil, []byte(config), calm()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\ngives %v\nwant  %s", config, err, want)
 		}
 	}

@@ -48,11 +48,21 @@ func (m *manifest) show() error {
 }
 
 // Configuration reads a plugin's YAML, which may be empty, and returns it complete: with the rules, the limits and all else that it
-// leaves to defaults. limits are the server's. The error says which key is wrong.
-func Configuration(data []byte, limits sandbox.Limits) ([]byte, error) {
+// leaves to its module's author and to defaults. module is nil for one of which nothing is known; limits are the server's. The error says
+// which key is wrong.
+func Configuration(module, data []byte, limits sandbox.Limits) ([]byte, error) {
 	m, err := parseManifest(data)
 	if err != nil {
 		return nil, err
+	}
+	author, err := readDefaults(module)
+	if err != nil {
+		return nil, err
+	}
+	if author != nil {
+		if m, err = author.under(data); err != nil {
+			return nil, err
+		}
 	}
 	effective := m.limits().Or(limits).Or(sandbox.DefaultLimits())
 	m.Limits = limitsConfig{
@@ -67,4 +77,22 @@ func Configuration(data []byte, limits sandbox.Limits) ([]byte, error) {
 		return nil, fmt.Errorf("write the configuration: %w", err)
 	}
 	return complete, nil
+}
+
+// Author is what a module's author says of its configuration.
+type Author struct {
+	// Section is the custom section in which it stands; empty if the author says nothing.
+	Section string
+	// YAML is what it says, Wants which capabilities it would like, as in Status.Wants.
+	YAML  []byte
+	Wants []string
+}
+
+// ReadAuthor reads it from a module. The error says what keeps a server from loading the module.
+func ReadAuthor(module []byte) (Author, error) {
+	d, err := readDefaults(module)
+	if err != nil || d == nil {
+		return Author{}, err
+	}
+	return Author{Section: d.section, YAML: d.text, Wants: d.wants.Beyond(capability.Grants{})}, nil
 }

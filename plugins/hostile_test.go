@@ -65,14 +65,14 @@ func FuzzConfiguration(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		complete, err := plugins.Configuration(data, calm())
+		complete, err := plugins.Configuration(nil, data, calm())
 		if err != nil {
 			if text := err.Error(); text == "" || strings.Contains(text, "\n") {
 				t.Errorf("the error is not one line: %q", text)
 			}
 			return
 		}
-		again, err := plugins.Configuration(complete, calm())
+		again, err := plugins.Configuration(nil, complete, calm())
 		if err != nil {
 			t.Fatalf("what is complete is refused: %v\n%s", err, complete)
 		}

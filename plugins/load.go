@@ -40,7 +40,10 @@ type source struct {
 	wasm []byte
 	// digest identifies the module's bytes and the way they are compiled, revision these and the manifest's.
 	digest, revision string
-	manifest         *manifest
+	// manifest is the operator's, with the author's defaults where the module is vouched for and they can be read.
+	manifest *manifest
+	// defaults are the author's; nil for none.
+	defaults *defaults
 	// roles are those in which the plugin fails as long as nothing serves.
 	roles roleSet
 }
@@ -94,14 +97,14 @@ func (s *Set) loadOnce(p *plugin) {
 	old := p.state.Load()
 	began := time.Now()
 	src, err := readSource(&s.options, p.name)
-	if err == nil {
-		err = src.manifest.verify(s.options.Dir, p.name, src.wasm, s.options.PublicKeys)
-	}
 	if err == nil && old.module != nil && src.revision == old.revision {
 		if old.fault != nil { // a broken version has been taken back
 			s.publish(p, old.with(nil, src.revision))
 		}
 		return
+	}
+	if err == nil && old.pending() {
+		old = s.narrow(p, old, src)
 	}
 	var module *sandbox.Module
 	if err == nil {
@@ -121,10 +124,22 @@ func (s *Set) loadOnce(p *plugin) {
 		roles = given
 	}
 	now := time.Now()
-	s.publish(p, &state{manifest: src.manifest, roles: roles, module: module, digest: src.digest, revision: src.revision, since: now,
+	s.publish(p, &state{manifest: src.manifest, ungranted: src.defaults.ungranted(src.manifest), roles: roles, module: module, digest: src.digest, revision: src.revision, since: now,
 		changed: now, newest: src.revision, nature: natureOf(src.wasm), conducts: &conducts{}})
 	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", roles.list(),
 		"took", time.Since(began).Round(time.Millisecond).String())
+	if wants := src.defaults.ungranted(src.manifest); len(wants) > 0 {
+		s.options.Logger.Info("plugin would like capabilities that its configuration does not grant", "plugin", p.name, "wants", wants)
+	}
+}
+
+// narrow has only those requests wait for the rest of the first load which concern the plugin, now that it has been read what does.
+func (s *Set) narrow(p *plugin, old *state, src source) *state {
+	next := *old
+	next.manifest, next.roles, next.loaded = src.manifest, src.roles, make(chan struct{})
+	p.publish(&next)
+	s.reshuffle(nil)
+	return &next
 }
 
 // refuse publishes that the newest files do not serve, and why.
@@ -145,7 +160,7 @@ func (s *Set) refuse(p *plugin, old *state, src source, err error) {
 	} else {
 		log.Error("plugin is broken, what concerns it is denied: repair or remove the file")
 	}
-	s.publish(p, &state{manifest: m, roles: roles, digest: src.digest, fault: err, changed: time.Now(), newest: src.revision,
+	s.publish(p, &state{manifest: m, ungranted: src.defaults.ungranted(m), roles: roles, digest: src.digest, fault: err, changed: time.Now(), newest: src.revision,
 		nature: natureOf(src.wasm)})
 }
 
@@ -250,7 +265,26 @@ func readSource(o *Options, name string) (source, error) {
 	compiled := sha256.Sum256(append(digest[:], meter.Version...))
 	src.digest = hex.EncodeToString(compiled[:16])
 	src.revision = hex.EncodeToString(revision.Sum(nil)[:6])
-	return src, nil
+	if err := m.verify(o.Dir, name, src.wasm, o.PublicKeys); err != nil {
+		return src, err
+	}
+	err = src.addDefaults(raw)
+	return src, err
+}
+
+// addDefaults completes the manifest, of which raw is the text, with what the module's author says. The module must have been vouched for:
+// otherwise whoever smuggled it in could say which requests the broken plugin does not deny. After an error the manifest is as before.
+func (src *source) addDefaults(raw []byte) error {
+	d, err := readDefaults(src.wasm)
+	if err != nil || d == nil {
+		return err
+	}
+	m, err := d.under(raw)
+	if err != nil {
+		return fmt.Errorf("its configuration does not go with the module's section %s: %w", d.section, err)
+	}
+	src.manifest, src.defaults, src.roles = m, d, rolesWithout(m, bytes.NewReader(src.wasm))
+	return nil
 }
 
 // readManifest reads how a plugin is run, from the server's configuration or else name.yaml; without either it is one of defaults. raw is

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -98,19 +100,34 @@ type limitsConfig struct {
 
 // parseManifest reads name.yaml; empty data is a manifest of defaults. Errors name the key.
 func parseManifest(data []byte) (*manifest, error) {
+	asJSON, err := jsonOf(data)
+	if err != nil {
+		return nil, err
+	}
+	return decodeManifest(asJSON)
+}
+
+// jsonOf is YAML, which may be empty, as JSON.
+func jsonOf(text []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return []byte("{}"), nil
+	}
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, fmt.Errorf("is no YAML: %s", oneLine(err))
+	}
+	return asJSON, nil
+}
+
+// decodeManifest reads name.yaml in JSON and completes it.
+func decodeManifest(asJSON []byte) (*manifest, error) {
 	m := &manifest{}
-	if len(strings.TrimSpace(string(data))) > 0 {
-		asJSON, err := yaml.YAMLToJSONStrict(data)
-		if err != nil {
-			return nil, fmt.Errorf("is no YAML: %s", oneLine(err))
-		}
-		unknown, err := kjson.UnmarshalStrict(asJSON, m)
-		if err != nil {
-			return nil, errors.New(oneLine(err))
-		}
-		if len(unknown) > 0 {
-			return nil, errors.New(oneLine(errors.Join(unknown...)))
-		}
+	unknown, err := kjson.UnmarshalStrict(asJSON, m)
+	if err != nil {
+		return nil, errors.New(oneLine(err))
+	}
+	if len(unknown) > 0 {
+		return nil, errors.New(oneLine(errors.Join(unknown...)))
 	}
 	m.setDefaults()
 	if err := m.check(); err != nil {
@@ -225,7 +242,7 @@ func (a *admissionConfig) compile() (err error) {
 	if a.selectors.objects, err = parseSelector(a.ObjectSelector, "objectSelector"); err != nil {
 		return err
 	}
-	if a.matcher, err = compileConditions(a.MatchConditions); err != nil {
+	if a.matcher, err = compileConditions(a.MatchConditions, plugincel.OptionalVariableDeclarations{HasAuthorizer: true}); err != nil {
 		return fmt.Errorf("matchConditions%w", err)
 	}
 	return nil

@@ -41,6 +41,8 @@ type plugin struct {
 type state struct {
 	// manifest says which requests concern the plugin. It is never nil.
 	manifest *manifest
+	// ungranted are capabilities that the module's author would like and the manifest does not grant.
+	ungranted []string
 	// roles are those it is asked in: what the module plays, as far as the manifest does not take it away.
 	roles roleSet
 	// module serves, made from the files whose revision this is; nil and "" when there is none that could.
@@ -57,7 +59,7 @@ type state struct {
 	digest string
 	// fault is why the newest files do not serve; nil when they do, or are still being loaded.
 	fault error
-	// loaded is closed once the first load has ended; requests that come before wait for it.
+	// loaded is closed once the first load has ended, or another state takes this one's place; requests that come before wait for it.
 	loaded chan struct{}
 	// conducts are how the revision behaves; nil when none serves.
 	conducts *conducts
@@ -115,7 +117,7 @@ func (p *plugin) publish(s *state) (retired *state) {
 		return nil
 	}
 	p.state.Store(s)
-	if old.pending() && !s.pending() {
+	if old.pending() && (!s.pending() || s.loaded != old.loaded) {
 		close(old.loaded)
 	}
 	if old.module != s.module {

@@ -56,8 +56,11 @@ type Status struct {
 	sandbox.Usage
 	// Calls is what became of the plugin's calls in each role that it was called in, since it came into the folder.
 	Calls []Calls
-	// Configuration is the plugin's YAML in JSON, with all that it leaves to defaults but its limits, and without what may be secret: of
-	// settings there are SettingNames, those at the top. Neither must be changed.
+	// Wants are capabilities that the module's author would like and the configuration does not grant, each by the key that would, such as
+	// `authz.canI`. They are the author's words, without control characters.
+	Wants []string
+	// Configuration is the plugin's YAML in JSON, with all that it leaves to the module's author and to the server but its limits, and
+	// without what may be secret: of settings there are SettingNames, those at the top. Neither must be changed.
 	Configuration []byte
 	SettingNames  []string
 }
@@ -98,7 +101,7 @@ func (p *plugin) status() Status {
 		Name: p.name, Description: s.manifest.Description, Born: p.born, State: s.word(), StateSince: s.changed,
 		Revision: s.revision, Since: s.since, Newest: s.newest, Fault: s.fault,
 		ABI: s.nature.abi, Language: s.nature.language,
-		Calls: p.counts.calls(), Failures: p.failures.list(), Configuration: s.manifest.shown, SettingNames: s.manifest.settingNames,
+		Calls: p.counts.calls(), Failures: p.failures.list(), Wants: s.ungranted, Configuration: s.manifest.shown, SettingNames: s.manifest.settingNames,
 	}
 	if status.Quarantines = s.conducts.quarantines(); len(status.Quarantines) > 0 {
 		status.State, status.StateSince = Quarantined, status.Quarantines[0].Since

@@ -135,7 +135,7 @@ func (r *fileReader) readPluginConfiguration(node *yaml.Node, name string, line 
 		r.fail(line, "%s cannot be read: %v", path, err)
 		return
 	}
-	if _, err := plugins.Configuration(text, sandbox.Limits{}); err != nil {
+	if _, err := plugins.Configuration(nil, text, sandbox.Limits{}); err != nil {
 		r.fail(lineOf(node, err, line), "%s: %v", path, err)
 		return
 	}

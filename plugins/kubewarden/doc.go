@@ -8,5 +8,6 @@
 //
 // What a policy asks of its host is translated into the operations that native guests have, under the names they have there (k8s.get,
 // k8s.list, authz.can_i, crypto.verify_cert), and the operator grants it in the same way. Registries of images and names of hosts are not to
-// be had. A policy's metadata only say what it would like to have.
+// be had. A policy's metadata say which requests it is for, and package plugins takes that for the defaults of its configuration; what they
+// would like to read in the cluster is granted by nobody but the operator.
 package kubewarden

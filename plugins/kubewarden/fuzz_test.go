@@ -20,7 +20,7 @@ func FuzzAnswers(f *testing.F) {
 		`"object":{"apiVersion":"v1","kind":"Pod","spec":{"a":[1]}},"oldObject":null,"options":null}}`
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		ask := func(string, []byte) ([]byte, error) { return answer, nil }
-		response, err := judge(ask, []byte(payload), []byte("{}"))
+		response, err := judge(ask, nil, []byte(payload), []byte("{}"))
 		var fault *sandbox.Fault
 		if err != nil && !errors.As(err, &fault) {
 			t.Errorf("judging: got %v, want a fault", err)

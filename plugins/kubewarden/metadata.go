@@ -5,10 +5,23 @@ import (
 	"fmt"
 
 	"gatehouse/plugins/internal/binary"
+	"gatehouse/plugins/sandbox"
 )
 
-// metadataSection is the custom section in which `kwctl annotate` keeps a policy's metadata.
-const metadataSection = "io.kubewarden.metadata"
+// MetadataSection is the custom section in which `kwctl annotate` keeps a policy's metadata.
+const MetadataSection = "io.kubewarden.metadata"
+
+// maxMetadata bounds the section, in bytes: it may hold all of a policy's documentation.
+const maxMetadata = 1 << 20
+
+// raw is the type of policies that are asked about anything but the requests of Kubernetes.
+const raw = "raw"
+
+// The annotations that say what a policy is for.
+const (
+	titleAnnotation       = "io.kubewarden.policy.title"
+	descriptionAnnotation = "io.kubewarden.policy.description"
+)
 
 // Mode is how a policy is run.
 type Mode string
@@ -28,8 +41,10 @@ type Metadata struct {
 	Rules []Rule `json:"rules"`
 	// Annotations describe the policy for people: its title, its author.
 	Annotations map[string]string `json:"annotations"`
-	// Mutating says whether the policy may change objects.
-	Mutating bool `json:"mutating"`
+	// Mutating says whether the policy may change objects; nil, which Kubewarden does not accept, leaves it open.
+	Mutating *bool `json:"mutating"`
+	// PolicyType is "kubernetes", also when left out, or "raw".
+	PolicyType string `json:"policyType"`
 	// ExecutionMode is a Mode, or one of Rego's conventions.
 	ExecutionMode Mode `json:"executionMode"`
 	// ContextAwareResources are the kinds of objects that the policy would read in the cluster, if it may.
@@ -52,15 +67,38 @@ type Resource struct {
 
 // ReadMetadata reads a module's metadata; nil without an error means that it has none.
 func ReadMetadata(m *binary.Module) (*Metadata, error) {
-	section, ok := m.Custom(metadataSection)
+	section, ok := m.Custom(MetadataSection)
 	if !ok {
 		return nil, nil
 	}
+	if len(section) > maxMetadata {
+		return nil, fmt.Errorf("read the section %s: it has %d bytes, more than %d MiB", MetadataSection, len(section), maxMetadata>>20)
+	}
 	var metadata Metadata
 	if err := json.Unmarshal(section, &metadata); err != nil {
-		return nil, fmt.Errorf("read the section %s: %w", metadataSection, err)
+		return nil, fmt.Errorf("read the section %s: %w", MetadataSection, err)
+	}
+	if metadata.PolicyType == raw {
+		return nil, fmt.Errorf("the section %s: policyType: a raw policy cannot be asked about requests of Kubernetes, and there are no others here",
+			MetadataSection)
 	}
 	return &metadata, nil
+}
+
+// Description says what the policy is for, in the words of its author; empty if there are none.
+func (m *Metadata) Description() string {
+	if text := m.Annotations[descriptionAnnotation]; text != "" {
+		return text
+	}
+	return m.Annotations[titleAnnotation]
+}
+
+// NeverMutates reports whether the policy has promised to leave objects as they are. Nil metadata promise nothing.
+func (m *Metadata) NeverMutates() bool { return m != nil && m.Mutating != nil && !*m.Mutating }
+
+// ErrMutates is the fault of a policy that does not keep that promise.
+func ErrMutates() error {
+	return sandbox.Garbledf("it changes the object, but its metadata (section %s) say that it is not mutating", MetadataSection)
 }
 
 // modeOf is how a module is to be run; empty for one that is none of Kubewarden's.

@@ -35,7 +35,7 @@ func New(m *binary.Module, options Options) (sandbox.Protocol, error) {
 	}
 	caller := caller{operations: options.Operations}
 	if modeOf(m) == WASI {
-		return wasi{caller: caller}, nil
+		return wasi{caller: caller, metadata: metadata}, nil
 	}
 	return wapc{caller: caller, metadata: metadata}, nil
 }

@@ -40,8 +40,8 @@ func checkSettings(ask asker, settings []byte) error {
 	return sandbox.Faultf(sandbox.Refused, "refuses its settings: %s", why)
 }
 
-// judge has a policy look at a review and returns the one that answers.
-func judge(ask asker, payload, settings []byte) ([]byte, error) {
+// judge has a policy of these metadata look at a review and returns the one that answers.
+func judge(ask asker, metadata *Metadata, payload, settings []byte) ([]byte, error) {
 	request, err := review.Parse(payload)
 	if err != nil {
 		return nil, err
@@ -73,6 +73,9 @@ func judge(ask asker, payload, settings []byte) ([]byte, error) {
 		if changed := verdict.MutatedObject; len(changed) > 0 && !bytes.Equal(changed, []byte("null")) {
 			if err := request.Mutate(response, changed); err != nil {
 				return nil, err
+			}
+			if len(response.Patch) > 0 && metadata.NeverMutates() {
+				return nil, ErrMutates()
 			}
 		}
 	}

@@ -45,9 +45,10 @@ func (w wapc) Link(ctx context.Context, runtime wazero.Runtime, _ wazero.Compile
 
 // wapcGuest is one running copy of a policy.
 type wapcGuest struct {
-	machine *sandbox.Machine
-	module  api.Module
-	call    api.Function
+	machine  *sandbox.Machine
+	metadata *Metadata // nil for a policy without any
+	module   api.Module
+	call     api.Function
 
 	// operation and payload are the question under way, answer and complaint what the guest has said to it.
 	operation         string
@@ -63,7 +64,7 @@ func wapcGuestFrom(ctx context.Context) *wapcGuest { return ctx.Value(wapcKey{})
 
 // Start runs what languages have to be run before the first question, and has the settings looked at.
 func (w wapc) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Guest, error) {
-	g := &wapcGuest{machine: machine}
+	g := &wapcGuest{machine: machine, metadata: w.metadata}
 	ctx = context.WithValue(ctx, wapcKey{}, g)
 	var err error
 	g.module, err = machine.Instantiate(ctx, "starting", func(c wazero.ModuleConfig) wazero.ModuleConfig {
@@ -107,7 +108,7 @@ func (g *wapcGuest) asker(ctx context.Context) asker {
 
 // Call asks the policy about a review.
 func (g *wapcGuest) Call(ctx context.Context, _ sandbox.Role, payload []byte) ([]byte, error) {
-	return judge(g.asker(context.WithValue(ctx, wapcKey{}, g)), payload, g.machine.Settings())
+	return judge(g.asker(context.WithValue(ctx, wapcKey{}, g)), g.metadata, payload, g.machine.Settings())
 }
 
 // ask sends one question.

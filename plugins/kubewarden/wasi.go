@@ -12,7 +12,10 @@ import (
 
 // wasi is the protocol of policies that are commands: an argument says what is asked, stdin has the question and stdout takes the
 // answer.
-type wasi struct{ caller caller }
+type wasi struct {
+	caller   caller
+	metadata *Metadata // nil for a policy without any
+}
 
 var _ sandbox.Protocol = wasi{}
 
@@ -27,7 +30,10 @@ func (w wasi) Link(ctx context.Context, runtime wazero.Runtime, _ wazero.Compile
 }
 
 // wasiGuest runs a command; nothing of it is left from one run to the next.
-type wasiGuest struct{ machine *sandbox.Machine }
+type wasiGuest struct {
+	machine  *sandbox.Machine
+	metadata *Metadata
+}
 
 // run is the command's run under way.
 type run struct {
@@ -39,8 +45,8 @@ type run struct {
 type runKey struct{}
 
 // Start has the settings looked at.
-func (wasi) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Guest, error) {
-	g := wasiGuest{machine: machine}
+func (w wasi) Start(ctx context.Context, machine *sandbox.Machine) (sandbox.Guest, error) {
+	g := wasiGuest{machine: machine, metadata: w.metadata}
 	return g, checkSettings(g.asker(ctx), machine.Settings())
 }
 
@@ -50,7 +56,7 @@ func (g wasiGuest) asker(ctx context.Context) asker {
 
 // Call asks the policy about a review.
 func (g wasiGuest) Call(ctx context.Context, _ sandbox.Role, payload []byte) ([]byte, error) {
-	return judge(g.asker(ctx), payload, g.machine.Settings())
+	return judge(g.asker(ctx), g.metadata, payload, g.machine.Settings())
 }
 
 // run runs the command once.

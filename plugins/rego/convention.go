@@ -9,6 +9,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"gatehouse/plugins/internal/review"
+	"gatehouse/plugins/kubewarden"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -53,7 +54,11 @@ func (g *guest) response(request review.Request, results []byte) (*admissionv1.A
 	if len(bindings) == 0 {
 		return nil, sandbox.Garbledf("%s is undefined for this request: give the rule a default", g.entrypoint)
 	}
-	return g.verdict(request, bindings[0].Result)
+	response, err := g.verdict(request, bindings[0].Result)
+	if err == nil && g.neverPatches && response.Allowed && len(response.Patch) > 0 {
+		return nil, kubewarden.ErrMutates()
+	}
+	return response, err
 }
 
 // verdict understands the value of a rule, or of a package.

@@ -24,6 +24,8 @@ type guest struct {
 	module     api.Module
 	functions  functions
 	convention Convention
+	// neverPatches says that a patch is a fault.
+	neverPatches bool
 	// entrypoint and its number are the rule that is asked.
 	entrypoint       string
 	entrypointNumber uint32
@@ -92,7 +94,7 @@ func (g *guest) start(ctx context.Context, p *protocol) error {
 	if err := g.findEntrypoint(ctx, p.options.Entrypoint); err != nil {
 		return err
 	}
-	g.convention = p.convention(g.entrypoint)
+	g.convention, g.neverPatches = p.convention(g.entrypoint), p.neverPatches
 	if g.convention == Gatekeeper && p.readsInventory {
 		if g.inventory = p.options.Inventory; g.inventory == nil {
 			return sandbox.Faultf(sandbox.Rejected, "reads data.inventory, and is granted no objects to have there: add to its YAML file "+

@@ -3,7 +3,6 @@ package rego
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"gatehouse/plugins/internal/binary"
+	"gatehouse/plugins/kubewarden"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -64,31 +64,22 @@ func New(m *binary.Module, options Options) sandbox.Protocol {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	if options.Convention == "" {
-		options.Convention = annotated(m)
+	p := &protocol{options: options}
+	if metadata, err := kubewarden.ReadMetadata(m); err == nil && metadata != nil { // those that cannot be read are for others to refuse
+		p.neverPatches = metadata.NeverMutates()
+		if mode := Convention(metadata.ExecutionMode); options.Convention == "" && (mode == OPA || mode == Gatekeeper) {
+			p.options.Convention = mode
+		}
 	}
-	return &protocol{options: options}
-}
-
-// annotated is the convention that Kubewarden's metadata name; empty where there are none.
-func annotated(m *binary.Module) Convention {
-	section, _ := m.Custom("io.kubewarden.metadata")
-	var metadata struct {
-		ExecutionMode Convention `json:"executionMode"`
-	}
-	if json.Unmarshal(section, &metadata) != nil {
-		return ""
-	}
-	if mode := metadata.ExecutionMode; mode == OPA || mode == Gatekeeper {
-		return mode
-	}
-	return ""
+	return p
 }
 
 type protocol struct {
 	options Options
 	// readsInventory says that data.inventory is spoken of; Prepare finds out.
 	readsInventory bool
+	// neverPatches says that the policy has promised, in Kubewarden's metadata, to leave objects as they are.
+	neverPatches bool
 }
 
 var _ sandbox.Protocol = (*protocol)(nil)

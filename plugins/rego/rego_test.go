@@ -129,6 +129,29 @@ func TestPoliciesOfEitherConvention(t *testing.T) {
 	}
 }
 
+func TestAPolicyMustNotPatchIfItHasSaidThatItWillNot(t *testing.T) {
+	images := policy(t, "plugins/rego/testdata/images")
+	for metadata, want := range map[string]string{
+		`{"mutating":false,"executionMode":"opa"}`: "failed: it changes the object, but its metadata (section io.kubewarden.metadata) say that it is not mutating",
+		`{"mutating":true,"executionMode":"opa"}`:  "allowed with [",
+		`{"executionMode":"opa"}`:                  "allowed with [",
+	} {
+		wasm, err := binary.SetCustom(images, "io.kubewarden.metadata", []byte(metadata))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := load(wasm, `{"registry":"registry.local/"}`, rego.Options{}, sandbox.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := verdict(ask(m, `"operation":"CREATE","object":{"spec":{"containers":[{"image":"registry.local/web"}]}}`))
+		m.Close()
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s\nwant %s", metadata, got, want)
+		}
+	}
+}
+
 func TestFunctionsOfTheHostAnswerAsOPAsInterpreterDoes(t *testing.T) {
 	const dir = "plugins/rego/testdata/builtins"
 	response, err := ask(open(t, dir, "", rego.Options{}), `"operation":"CREATE"`)

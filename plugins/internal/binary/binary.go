@@ -102,16 +102,32 @@ func (m *Module) add(s Section) error {
 
 // Custom returns the contents of the first custom section of a name.
 func (m *Module) Custom(name string) ([]byte, bool) {
+	all := m.CustomAll(name)
+	if len(all) == 0 {
+		return nil, false
+	}
+	return all[0], true
+}
+
+// CustomAll returns the contents of all custom sections of a name, in their order.
+func (m *Module) CustomAll(name string) [][]byte {
+	var all [][]byte
 	for _, s := range m.Sections {
-		if s.ID != CustomSection {
-			continue
-		}
-		r := &reader{rest: s.Body}
-		if found := r.bytes(); r.err == nil && string(found) == name {
-			return r.rest, true
+		if content, ok := s.custom(name); ok {
+			all = append(all, content)
 		}
 	}
-	return nil, false
+	return all
+}
+
+// custom is what the section holds if it is a custom one of that name.
+func (s Section) custom(name string) ([]byte, bool) {
+	if s.ID != CustomSection {
+		return nil, false
+	}
+	r := &reader{rest: s.Body}
+	found := r.bytes()
+	return r.rest, r.err == nil && string(found) == name
 }
 
 // Exported reports whether the module exports a thing of this kind and name.

@@ -67,6 +67,28 @@ func TestABorrowedMemoryBecomesTheModulesOwn(t *testing.T) {
 	}
 }
 
+func TestASectionTakesThePlaceOfThoseOfItsName(t *testing.T) {
+	twice := borrower + "\x00\x07\x04noteit" + "\x00\x05\x03notx"
+	m, err := binary.Read([]byte(twice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]byte{[]byte("say"), []byte("it")}, m.CustomAll("note")); diff != "" {
+		t.Errorf("sections (-want +got):\n%s", diff)
+	}
+	changed, err := binary.SetCustom([]byte(twice), "note", []byte("new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := len("\x00\x08\x04notesay"), "\x00\x05\x03notx"+"\x00\x08\x04notenew"
+	if want := borrower[:8] + borrower[8+before:] + after; string(changed) != want {
+		t.Errorf("got %q\nwant %q", changed, want)
+	}
+	if _, err := binary.SetCustom([]byte("#!/bin/sh"), "note", nil); err == nil {
+		t.Error("what is no module got a section")
+	}
+}
+
 func TestDamagedModulesAreErrors(t *testing.T) {
 	for _, test := range []struct{ name, wasm string }{
 		{"no module", "#!/bin/sh"},

@@ -47,6 +47,21 @@ func OwnMemory(wasm []byte, name string) ([]byte, error) {
 	return out, nil
 }
 
+// SetCustom gives a module one custom section of a name, the last of all sections, in the place of those of that name that it has.
+func SetCustom(wasm []byte, name string, content []byte) ([]byte, error) {
+	m, err := Read(wasm)
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(wasm)+len(name)+len(content)+16), magic...)
+	for _, s := range m.Sections {
+		if _, replaced := s.custom(name); !replaced {
+			out = appendSection(out, s.ID, s.Body)
+		}
+	}
+	return appendSection(out, CustomSection, append(appendName(nil, name), content...)), nil
+}
+
 // order is a section's place; the numbers of those that came late to the format do not tell.
 func order(id SectionID) int {
 	const tag, dataCount = 13, 12
