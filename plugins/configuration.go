@@ -61,7 +61,7 @@ func Configuration(module, data []byte, limits sandbox.Limits) ([]byte, error) {
 	}
 	if author != nil {
 		if m, err = author.under(data); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("it does not go with the module's section %s: %w", author.section, err)
 		}
 	}
 	effective := m.limits().Or(limits).Or(sandbox.DefaultLimits())

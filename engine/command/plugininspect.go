@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -23,8 +24,9 @@ func pluginInspectCommand() command {
 		name:      "plugin inspect",
 		arguments: []string{"FILE.wasm"},
 		summary:   "show what a plugin exports, imports and is asked about",
-		details: `The YAML beside the file, if there is one, is shown with all that it leaves to the defaults of a server. The exit code is
-1 if a server would not load the plugin.
+		details: `What the plugin's author says of it, in a section of the module, is shown, and so is the configuration that comes of the YAML beside
+the file, if there is one, where that leaves things to the author, and of a server's defaults. What the author wants is not granted unless
+that YAML does. The exit code is 1 if a server would not load the plugin.
 `,
 		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
 			return func(ctx context.Context) error { return p.inspectPlugin(ctx, set.Arg(0)) }
@@ -42,7 +44,12 @@ func (p Program) inspectPlugin(ctx context.Context, path string) error {
 		return fmt.Errorf("%s is %w", path, err)
 	}
 	server := config.Default().Plugins
-	configuration, err := plugins.Configuration(plugin.Manifest, sandbox.Limits{Memory: server.MemoryLimit, Deadline: server.Deadline})
+	known := plugin.Module
+	author, err := plugins.ReadAuthor(plugin.Module)
+	if err != nil {
+		known = nil // a server would not load it, and that is said in the end
+	}
+	configuration, err := plugins.Configuration(known, plugin.Manifest, sandbox.Limits{Memory: server.MemoryLimit, Deadline: server.Deadline})
 	if err != nil {
 		return fmt.Errorf("%s.yaml: %w", plugin.Name, err)
 	}
@@ -54,7 +61,11 @@ func (p Program) inspectPlugin(ctx context.Context, path string) error {
 	describe(&text, plugin, module, status)
 	list(&text, "exports", module.Exports)
 	list(&text, "imports", module.Imports)
-	list(&text, plugin.Name+".yaml, complete", strings.Split(strings.TrimSpace(string(configuration)), "\n"))
+	if author.Section != "" {
+		list(&text, "author's defaults, from the section "+author.Section, linesOf(author.YAML))
+		listWants(&text, author.Wants, status.Wants)
+	}
+	list(&text, "configuration, complete", linesOf(configuration))
 	if _, err := io.WriteString(p.Stdout, text.String()); err != nil {
 		return err
 	}
@@ -100,6 +111,23 @@ func signatureLine(file []byte) string {
 	}
 	return fmt.Sprintf("by the key %s, saying %q", s.KeyID(), s.Comment())
 }
+
+// listWants writes what the author wants, and what of it the configuration grants.
+func listWants(text *strings.Builder, wants, ungranted []string) {
+	if len(wants) == 0 {
+		return
+	}
+	lines := make([]string, len(wants))
+	for i, one := range wants {
+		lines[i] = one + " (granted)"
+		if slices.Contains(ungranted, one) {
+			lines[i] = one + " (not granted)"
+		}
+	}
+	list(text, "wants", lines)
+}
+
+func linesOf(yaml []byte) []string { return strings.Split(strings.TrimSpace(string(yaml)), "\n") }
 
 func list(text *strings.Builder, title string, lines []string) {
 	fmt.Fprintf(text, "\n%s:\n", title)

@@ -17,8 +17,8 @@ func pluginNewCommand() command {
 		arguments: []string{"DIR"},
 		summary:   "begin a plugin, in Go, Rust, C or AssemblyScript",
 		details: `The directory, which is made, is called as the plugin is. What it has is a page that plays a role (says whether a write is acceptable,
-who sends a request, or whether they may do what they want), its YAML, cases to test it with, and the SDK, so that it can be
-built as it is:
+who sends a request, or whether they may do what they want), YAML for its author and its operator, cases to test it with, and the SDK, so
+that it can be built as it is:
 
   gatehouse plugin new who-owns --language rust --role admit
   gatehouse plugin build who-owns
@@ -59,7 +59,8 @@ func pluginBuildCommand() command {
 		arguments: []string{"DIR"},
 		summary:   "compile a plugin to WebAssembly",
 		details: `DIR is as ` + "`gatehouse plugin new`" + ` makes it; the module goes to NAME.wasm in it. The compiler is that of the language: Go, cargo, clang,
-or npm, which gets the compiler for AssemblyScript from the npm registry. What is missing is named.
+or npm, which gets the compiler for AssemblyScript from the npm registry. What is missing is named. plugin.yaml, if it is there, goes into the
+module as its section gatehouse_plugin_v1: what the author has to say of how the plugin is run, which holds where an operator says nothing.
 `,
 		flags: func(p Program, set *pflag.FlagSet) func(context.Context) error {
 			return func(ctx context.Context) error {

@@ -34,6 +34,7 @@ func objectOf(status *plugins.Status) *v1alpha1.Plugin {
 			Roles:          namesOf(status.Roles),
 			ABI:            status.ABI,
 			Language:       status.Language,
+			Wants:          status.Wants,
 			Usage: v1alpha1.PluginUsage{
 				Instances: int32(status.Instances), Busy: int32(status.Busy), Memory: *resource.NewQuantity(status.Memory, resource.BinarySI),
 			},

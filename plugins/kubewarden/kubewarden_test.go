@@ -358,7 +358,9 @@ func TestMetadataAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mutating := false
 	want := &kubewarden.Metadata{
+		Mutating:              &mutating,
 		Rules:                 []kubewarden.Rule{{[]string{""}, []string{"v1"}, []string{"pods"}, []string{"CREATE"}}},
 		ExecutionMode:         kubewarden.WASI,
 		ContextAwareResources: []kubewarden.Resource{{"v1", "Namespace"}},

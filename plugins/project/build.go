@@ -10,6 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"gatehouse/plugins"
+	"gatehouse/plugins/internal/binary"
 )
 
 // MissingTool is the error of a project that cannot be compiled here, for want of something that its language needs.
@@ -36,7 +39,8 @@ type builder struct {
 
 // Build compiles the project in dir and returns the module's path, NAME.wasm in it. The language is known by the project's files. The
 // error is a *MissingTool, or wraps one, where the machine lacks something; otherwise it has what the compiler printed. What
-// tools there are is for the environment's PATH to say. Cancelling ctx ends the compiler.
+// tools there are is for the environment's PATH to say. Cancelling ctx ends the compiler. plugin.yaml, if it is there, becomes the
+// module's section plugins.DefaultsSection.
 func Build(ctx context.Context, dir string) (wasm string, err error) {
 	name, err := nameOf(dir)
 	if err != nil {
@@ -46,6 +50,10 @@ func Build(ctx context.Context, dir string) (wasm string, err error) {
 		return "", err
 	}
 	b := builder{dir: dir, name: name, out: filepath.Join(dir, name+".wasm")}
+	section, err := b.readSection()
+	if err != nil {
+		return "", err
+	}
 	for _, known := range []struct {
 		pattern string
 		build   func(context.Context) error
@@ -55,11 +63,47 @@ func Build(ctx context.Context, dir string) (wasm string, err error) {
 			return "", err
 		}
 		if len(found) > 0 {
-			return b.out, known.build(ctx)
+			if err := known.build(ctx); err != nil {
+				return "", err
+			}
+			return b.out, b.addSection(section)
 		}
 	}
 	return "", fmt.Errorf("%s is no plugin's project: there is none of go.mod, Cargo.toml, asconfig.json and *.c; "+
 		"`gatehouse plugin new` makes one", dir)
+}
+
+// readSection reads what the author says of the plugin; nil for nothing.
+func (b *builder) readSection() ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(b.dir, authorsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = plugins.CheckDefaults(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", authorsFile, err)
+	}
+	return text, nil
+}
+
+// addSection puts it into the module.
+func (b *builder) addSection(section []byte) error {
+	if section == nil {
+		return nil
+	}
+	wasm, err := os.ReadFile(b.out)
+	if err == nil {
+		wasm, err = binary.SetCustom(wasm, plugins.DefaultsSection, section)
+	}
+	if err == nil {
+		err = os.WriteFile(b.out, wasm, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("put %s into the module: %w", authorsFile, err)
+	}
+	return nil
 }
 
 func (b *builder) buildGo(ctx context.Context) error {

@@ -30,6 +30,10 @@ const (
 	templateSuffix = ".txt"
 	// sdkDir is where the SDK lies within a project.
 	sdkDir = "sdk"
+	// authorsFile is what the author says of how the plugin is run.
+	authorsFile = "plugin.yaml"
+	// casesFile has the cases to test it with.
+	casesFile = "cases.yaml"
 	// maxName leaves a plugin's name room in labels.
 	maxName = 63
 )
@@ -104,8 +108,11 @@ func writeTemplates(dir, name string, language Language, role sandbox.Role) erro
 		}
 		err = write(tree, dir, func(file string, content []byte) (string, []byte) {
 			file = strings.TrimSuffix(strings.ReplaceAll(file, placeholder, name), templateSuffix)
-			if file == "gitignore" {
+			switch file {
+			case "gitignore":
 				file = ".gitignore"
+			case "author.yaml": // whose own name is that of the plugin's YAML where file systems do not tell upper case from lower
+				file = authorsFile
 			}
 			return file, []byte(strings.ReplaceAll(string(content), placeholder, name))
 		})
@@ -132,6 +139,9 @@ func nameOf(dir string) (string, error) {
 	name := filepath.Base(absolute)
 	if !regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`).MatchString(name) || len(name) > maxName {
 		return "", fmt.Errorf("%q is no plugin's name: call the directory something of at most %d lower case letters, digits and -", name, maxName)
+	}
+	if file := name + ".yaml"; file == authorsFile || file == casesFile {
+		return "", fmt.Errorf("no plugin can be called %q here, for its YAML would be %s, which a project has for something else: call the directory otherwise", name, file)
 	}
 	return name, nil
 }

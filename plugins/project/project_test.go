@@ -1,14 +1,18 @@
 package project
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"gatehouse/plugins"
 	"gatehouse/plugins/cases"
+	"gatehouse/plugins/internal/binary"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -39,6 +43,13 @@ func newBuilds(t *testing.T, language Language, role sandbox.Role) {
 	plugin, err := cases.ReadPlugin(wasm)
 	if err != nil {
 		t.Fatal(err)
+	}
+	said, err := os.ReadFile(filepath.Join(dir, authorsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outline, err := binary.Read(plugin.Module); err != nil || !slices.EqualFunc(outline.CustomAll(plugins.DefaultsSection), [][]byte{said}, bytes.Equal) {
+		t.Errorf("the module does not hold %s once: %v", authorsFile, err)
 	}
 	all, err := cases.Load(filepath.Join(dir, "cases.yaml"))
 	if err != nil {
@@ -76,6 +87,8 @@ func TestAProjectDoesNotOverwriteWhatIsThere(t *testing.T) {
 		{filepath.Join(dir, "a"), Go, "judge", `the role is "judge", want one of ["admit" "authenticate" "authorize"]`},
 		{filepath.Join(dir, "a"), "cobol", sandbox.Admit, `the language is "cobol", want one of ["go" "rust" "c" "assemblyscript"]`},
 		{filepath.Join(dir, "Not_This"), Go, sandbox.Admit, `"Not_This" is no plugin's name`},
+		{filepath.Join(dir, "plugin"), Go, sandbox.Admit, `no plugin can be called "plugin" here`},
+		{filepath.Join(dir, "cases"), Go, sandbox.Admit, `no plugin can be called "cases" here`},
 		{filepath.Join(dir, strings.Repeat("a", 64)), Go, sandbox.Admit, "is no plugin's name"},
 	} {
 		if _, err := New(test.dir, test.language, test.role); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -91,6 +104,16 @@ func TestWhatIsWrongWithAProjectIsTold(t *testing.T) {
 	}
 	if _, err := Build(t.Context(), empty); err == nil || !strings.Contains(err.Error(), "is no plugin's project") {
 		t.Errorf("an empty directory: %v", err)
+	}
+	demanding := filepath.Join(t.TempDir(), "demanding")
+	if _, err := New(demanding, C, sandbox.Admit); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(demanding, authorsFile), []byte("capabilities: {cache: {}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Build(t.Context(), demanding); err == nil || !strings.HasPrefix(err.Error(), "plugin.yaml: capabilities: are the operator's to grant") {
+		t.Errorf("an author who grants: %v", err)
 	}
 	broken := filepath.Join(t.TempDir(), "broken")
 	if _, err := New(broken, Go, sandbox.Admit); err != nil {
@@ -109,7 +132,7 @@ func TestAMissingToolIsNamed(t *testing.T) {
 		Go: "plugins in go cannot be compiled here, for there is no go: ", C: "for there is no clang: apt-get install clang",
 		AssemblyScript: "for there is no node: apt-get install nodejs",
 	} {
-		dir := filepath.Join(t.TempDir(), "plugin")
+		dir := filepath.Join(t.TempDir(), "a-plugin")
 		if _, err := New(dir, language, sandbox.Admit); err != nil {
 			t.Fatal(err)
 		}

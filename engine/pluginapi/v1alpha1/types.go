@@ -15,7 +15,7 @@ type Plugin struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the plugin's. Its name is that of its files, its creationTimestamp is when the module was put where it is.
 	metav1.ObjectMeta `json:"metadata,omitempty"`
-	// spec is the plugin's configuration, complete: with all that NAME.yaml leaves to defaults.
+	// spec is the plugin's configuration, complete: with all that NAME.yaml leaves to the module's author and to the server.
 	Spec PluginSpec `json:"spec"`
 	// status is how the plugin is and what it has done.
 	Status PluginStatus `json:"status"`
@@ -167,6 +167,9 @@ type PluginStatus struct {
 	ABI string `json:"abi,omitempty"`
 	// language is what the module's compilers say of it.
 	Language string `json:"language,omitempty"`
+	// wants are capabilities that the module's author would like and the configuration does not grant, each by the key that would.
+	// +listType=atomic
+	Wants []string `json:"wants,omitempty"`
 	// limits bound each instance.
 	Limits *PluginLimits `json:"limits,omitempty"`
 	// usage is what the plugin takes now.

@@ -381,6 +381,11 @@ func (in *PluginStatus) DeepCopyInto(out *PluginStatus) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Wants != nil {
+		in, out := &in.Wants, &out.Wants
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Limits != nil {
 		in, out := &in.Limits, &out.Limits
 		*out = new(PluginLimits)

@@ -446,7 +446,7 @@ func schema_gatehouse_engine_pluginapi_v1alpha1_Plugin(ref common.ReferenceCallb
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec is the plugin's configuration, complete: with all that NAME.yaml leaves to defaults.",
+							Description: "spec is the plugin's configuration, complete: with all that NAME.yaml leaves to the module's author and to the server.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.PluginSpec{}.OpenAPIModelName()),
 						},
@@ -908,6 +908,25 @@ func schema_gatehouse_engine_pluginapi_v1alpha1_PluginStatus(ref common.Referenc
 							Description: "language is what the module's compilers say of it.",
 							Type:        []string{"string"},
 							Format:      "",
+						},
+					},
+					"wants": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "wants are capabilities that the module's author would like and the configuration does not grant, each by the key that would.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
 						},
 					},
 					"limits": {
