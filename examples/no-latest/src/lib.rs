@@ -5,6 +5,11 @@ use std::collections::HashSet;
 use gatehouse::admission::{Admission, Request, Response};
 use gatehouse::{Plugin, Result, Value};
 
+/// What the server asks about when its operator says nothing: the module's section of that name.
+#[used]
+#[link_section = "gatehouse_plugin_v1"]
+static AUTHOR: [u8; include_bytes!("../plugin.yaml").len()] = *include_bytes!("../plugin.yaml");
+
 struct NoLatest {
     /// What the names of images begin with that may be had by any tag.
     exempt: Vec<String>,
