@@ -78,6 +78,51 @@ func TestPluginInspectShowsWhatAPluginIsMadeOf(t *testing.T) {
 	}
 }
 
+// author appends to a module, which is where path says, the section in which its author says text, of less than 100 bytes.
+func author(t *testing.T, path, text string) {
+	t.Helper()
+	module, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := "\x13gatehouse_plugin_v1" + text
+	module = append(append(module, 0, byte(len(body))), body...)
+	if err := os.WriteFile(path, module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPluginInspectShowsWhatTheAuthorSaysAndWants(t *testing.T) {
+	path := plugin(t, "allow", map[string]string{"allow.yaml": "description: ours\ncapabilities: {cache: {}}\n"})
+	author(t, path, "description: theirs\nadmission: {phases: [validate]}\nwants: {cache: {}, authz: {canI: true}}")
+	got := gatehouse(t, "plugin", "inspect", path)
+	for _, want := range []string{
+		"\nauthor's defaults, from the section gatehouse_plugin_v1:\n  admission:\n    phases:\n    - validate\n  description: theirs\n",
+		"\nwants:\n  authz.canI (not granted)\n  cache (granted)\n",
+		"\nconfiguration, complete:\n  admission:\n    matchPolicy: Equivalent\n    phases:\n    - validate\n    rules:\n", "\n  description: ours\n",
+	} {
+		got.want(t, exitOK, want, "")
+	}
+	path = plugin(t, "allow", nil)
+	author(t, path, "limits: {instances: 9}")
+	got = gatehouse(t, "plugin", "inspect", path)
+	got.want(t, exitFailed, "exports:\n", "a server would not load "+path+": the module's section gatehouse_plugin_v1: limits: is the operator's to say")
+	got.want(t, exitFailed, "\nconfiguration, complete:\n", "a server would not load ")
+}
+
+func TestPluginTestAsksAboutWhatTheAuthorSays(t *testing.T) {
+	path := plugin(t, "allow", map[string]string{"cases.yaml": `
+- name: NAME
+  review:
+    apiVersion: admission.k8s.io/v1
+    kind: AdmissionReview
+    request: {object: {apiVersion: v1, kind: Pod, metadata: {name: web}}}
+  want: {decision: not asked}
+`})
+	author(t, path, "admission: {objectSelector: {matchLabels: {a: b}}}")
+	gatehouse(t, "plugin", "test", path).want(t, exitOK, "all 1 cases passed\n", "")
+}
+
 func TestPluginInspectSaysWhatAServerWouldNotLoad(t *testing.T) {
 	gatehouse(t, "plugin", "inspect", plugin(t, "no-role", nil)).want(t, exitFailed, "exports:\n", "a server would not load")
 	gatehouse(t, "plugin", "inspect", plugin(t, "allow", map[string]string{"allow.yaml": "sha256: " + strings.Repeat("a", 64)})).

@@ -198,3 +198,10 @@ func TestTheConfigurationIsShownWhole(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAPluginWantsIsShown(t *testing.T) {
+	status := plugins.Status{Name: "a", Wants: []string{"authz.canI", "cache"}}
+	if diff := cmp.Diff(status.Wants, objectOf(&status).Status.Wants); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
