@@ -339,6 +339,7 @@ func (s *Server) newLoops(port int) (*controllers.Loops, error) {
 		Informed:        s.parts.api.Informed,
 		Cache:           s.parts.cache,
 		Namespaced:      s.parts.api.Namespaced,
+		AwaitWrites:     s.parts.api.AwaitWrites,
 		Hooks:           s.parts.catalog.Hooks,
 		IPRepair:        s.parts.catalog.IPRepair,
 	})

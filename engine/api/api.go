@@ -52,6 +52,7 @@ type API struct {
 	order    []*version
 
 	equivalents runtime.EquivalentResourceRegistry
+	underWay    underWay
 }
 
 // version is one served group version.

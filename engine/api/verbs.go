@@ -147,21 +147,21 @@ func (r *resource) addCreates(whole map[string]*verb, with producing, objects []
 	default:
 		return
 	}
-	whole[http.MethodPost] = &verb{name: "create", produces: with(http.MethodPost, objects), serve: serve}
+	whole[http.MethodPost] = &verb{name: "create", produces: with(http.MethodPost, objects), serve: r.api.underWay.noted(serve)}
 }
 
 func (r *resource) addChanges(found *verbs, with producing, objects []string) {
 	if updater, ok := r.storage.(rest.Updater); ok {
 		found.item[http.MethodPut] = &verb{name: "update", produces: with(http.MethodPut, objects),
-			serve: r.withScope(func(scope *handlers.RequestScope) http.HandlerFunc {
+			serve: r.api.underWay.noted(r.withScope(func(scope *handlers.RequestScope) http.HandlerFunc {
 				return handlers.UpdateResource(updater, scope, r.api.config.Admission)
-			})}
+			}))}
 	}
 	if patcher, ok := r.storage.(rest.Patcher); ok {
 		found.item[http.MethodPatch] = &verb{name: "patch", produces: with(http.MethodPatch, objects),
-			serve: r.withScope(func(scope *handlers.RequestScope) http.HandlerFunc {
+			serve: r.api.underWay.noted(r.withScope(func(scope *handlers.RequestScope) http.HandlerFunc {
 				return handlers.PatchResource(patcher, scope, r.api.config.Admission, patchTypes)
-			})}
+			}))}
 	}
 }
 

@@ -66,6 +66,8 @@ type Config struct {
 
 	// Namespaced lists what can be in a namespace, each resource once, in its preferred version.
 	Namespaced func() ([]*metav1.APIResourceList, error)
+	// AwaitWrites returns when all writes that have begun in a namespace have ended.
+	AwaitWrites func(ctx context.Context, namespace string) error
 
 	// Certificates says how requests for certificates are granted.
 	Certificates Certificates

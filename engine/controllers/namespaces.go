@@ -28,7 +28,8 @@ const (
 
 // namespaceDeletion empties namespaces that are to be deleted. How is upstream's; when is not: upstream waits for five seconds before
 // it begins, for other API servers to learn that nothing may be made in the namespace any more, and then for half of the time that it
-// reckons pods to need. Here nobody has to learn anything, and what is in a namespace costs nothing to find out.
+// reckons pods to need. Here nobody has to learn anything, only what was admitted before has to end first, and what is in a namespace
+// costs nothing to find out.
 type namespaceDeletion struct {
 	tools
 	queue workqueue.TypedRateLimitingInterface[string]
@@ -89,6 +90,9 @@ func (d *namespaceDeletion) work(ctx context.Context) {
 
 // empty deletes what is in a namespace, and lets it go when there is nothing left.
 func (d *namespaceDeletion) empty(ctx context.Context, name string) error {
+	if err := d.AwaitWrites(ctx, name); err != nil {
+		return err
+	}
 	all, err := d.Namespaced()
 	if err != nil {
 		return err
