@@ -57,6 +57,7 @@ func run() (err error) {
 	memory := flag.String("memory", "", "measure memory instead, of servers with so many pods: 5000,50000")
 	binary := flag.String("binary", "", "server whose memory is measured; default: one built from this tree")
 	watches := flag.Int("watches", 10000, "how many watches there are when memory is measured")
+	controllers := flag.String("controllers", "*", "which controllers run in the server whose memory is measured, as its flag of that name says")
 	flag.Parse()
 	if *client {
 		return serveJobs(os.Stdin, os.Stdout)
@@ -79,7 +80,9 @@ func run() (err error) {
 		if err != nil {
 			return err
 		}
-		return reportMemory(ctx, memoryPlan{dir: p.dir, binary: *binary, pods: counts, watches: *watches})
+		return reportMemory(ctx, memoryPlan{
+			dir: p.dir, binary: *binary, flags: []string{"--controllers=" + *controllers}, pods: counts, watches: *watches,
+		})
 	}
 	server, err := newTarget(ctx, p.dir, p.pods)
 	if err != nil {

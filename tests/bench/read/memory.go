@@ -16,10 +16,14 @@ import (
 	"text/tabwriter"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/apis/apps"
 	api "k8s.io/kubernetes/pkg/apis/core"
 
 	"gatehouse/engine/storage"
@@ -34,6 +38,7 @@ const restTime = 20 * time.Second
 type memoryPlan struct {
 	dir     string
 	binary  string
+	flags   []string // of the server
 	pods    []int
 	watches int
 }
@@ -90,7 +95,7 @@ type subject struct {
 
 // withServer runs a server on a data directory while it is measured.
 func (p memoryPlan) withServer(ctx context.Context, dir string, measure func(*subject) (int64, error)) (measured int64, err error) {
-	process, err := harness.Launch(ctx, harness.Options{Binary: p.binary, DataDir: dir})
+	process, err := harness.Launch(ctx, harness.Options{Binary: p.binary, DataDir: dir, Flags: p.flags})
 	if err != nil {
 		return 0, err
 	}
@@ -214,6 +219,10 @@ func fillDatabase(ctx context.Context, path string, pods int) error {
 	if err != nil {
 		return err
 	}
+	// Without their owner, the server would collect the pods.
+	if err := storeOwner(ctx, store); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	const together = 64
 	failures := make([]error, together)
 	var filling sync.WaitGroup
@@ -226,6 +235,17 @@ func fillDatabase(ctx context.Context, path string, pods int) error {
 	}
 	filling.Wait()
 	return errors.Join(errors.Join(failures...), store.Close())
+}
+
+// storeOwner stores the ReplicaSet that podTemplate says all pods are of.
+func storeOwner(ctx context.Context, store storage.Store) error {
+	owner := &apps.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "bench", Name: "app-6c5d8f7b9c", UID: "7d444840-9dc0-11d1-b245-5ffdce74fad2"}}
+	stored, err := encode(owner, appsv1.SchemeGroupVersion)
+	if err != nil {
+		return err
+	}
+	_, _, err = store.Apply(ctx, storage.Write{Key: "/registry/replicasets/bench/" + owner.Name, Value: stored})
+	return err
 }
 
 func storePod(ctx context.Context, store storage.Store, n int) error {
@@ -242,11 +262,16 @@ func storedPod(n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return encode(pod, corev1.SchemeGroupVersion)
+}
+
+// encode encodes an object as the server stores it.
+func encode(object kruntime.Object, version schema.GroupVersion) ([]byte, error) {
 	info, ok := kruntime.SerializerInfoForMediaType(legacyscheme.Codecs.SupportedMediaTypes(), acceptProtobuf)
 	if !ok {
 		return nil, fmt.Errorf("there is no serializer for %s", acceptProtobuf)
 	}
-	return kruntime.Encode(legacyscheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion), pod)
+	return kruntime.Encode(legacyscheme.Codecs.EncoderForVersion(info.Serializer, version), object)
 }
 
 // decodedBytes is what so many decoded pods take in this process, with nothing around them. It is the least that upstream's watch

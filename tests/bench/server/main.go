@@ -3,6 +3,7 @@
 //
 //	go run ./tests/bench/server
 //	go run ./tests/bench/server -binary ./gatehouse -idle 5s -creates 10s
+//	go run ./tests/bench/server -controllers external   # what is left without the controllers in process
 //
 // The clients run in this process; only the server's CPU is counted. Linux only: it reads /proc.
 package main
@@ -40,6 +41,10 @@ func run(ctx context.Context) error {
 	var p plan
 	flag.StringVar(&p.options.Binary, "binary", "", "server to measure; default: one built from this tree")
 	flag.IntVar(&p.starts, "starts", 7, "how often to start on the existing data directory")
+	flag.Func("controllers", "which controllers run in the server, as its flag of that name says; default: all", func(names string) error {
+		p.options.Flags = append(p.options.Flags, "--controllers="+names)
+		return nil
+	})
 	flag.DurationVar(&p.idle, "idle", 30*time.Second, "how long to leave the server alone before its memory is read")
 	flag.DurationVar(&p.creates, "creates", 20*time.Second, "how long to create pods")
 	flag.DurationVar(&p.gets, "gets", 10*time.Second, "how long each user is to read pods")
