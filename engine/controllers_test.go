@@ -332,3 +332,27 @@ func TestLoopsCanBeLeftToAControllerManager(t *testing.T) {
 		t.Errorf("accounts that nobody should have made: %v, %v", accounts.Items, err)
 	}
 }
+
+// TestEventsExpireAlsoWhenTheServerWasDown has one outlive its server.
+func TestEventsExpireAlsoWhenTheServerWasDown(t *testing.T) {
+	config := testConfig(t, t.TempDir())
+	config.Events.TTL = 2 * time.Second
+	server := serve(t, config)
+	ctx := t.Context()
+	event := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Name: "noted", Namespace: "default"},
+		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: "p"}, Reason: "Test", Type: corev1.EventTypeNormal,
+	}
+	if err := create(ctx, server.client(t).CoreV1().Events("default").Create, event); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	server = serve(t, config)
+	eventually(t, func() error {
+		_, err := server.client(t).CoreV1().Events("default").Get(ctx, "noted", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(errors.New("the event is still there"), err)
+	})
+}
