@@ -85,13 +85,16 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("a second controller manager takes over from one that was killed", func(t *testing.T) { succession(t, c) })
 	t.Run("nobody complains in a log", func(t *testing.T) { logs(t, c) })
+	t.Run("the server is killed, and all goes on when it is back", func(t *testing.T) { restart(t, c) })
 }
 
 // start starts a cluster and waits until its nodes are ready.
 func start(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{dir: t.TempDir()}
-	c.server = harness.Start(t, harness.Options{Flags: []string{"--config", c.configuration(t)}})
+	c.server = harness.Start(t, harness.Options{Flags: []string{
+		"--config", c.configuration(t), "--listen", "127.0.0.1:" + freePort(t), // where it has to be found after a restart, too
+	}})
 	var err error
 	if c.client, err = kubernetes.NewForConfig(c.server.ClientConfig()); err != nil {
 		t.Fatal(err)
@@ -205,6 +208,16 @@ func (c *cluster) namespace(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// pods are those that there are now.
+func (c *cluster) pods(t *testing.T, namespace string) []corev1.Pod {
+	t.Helper()
+	list, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
 }
 
 // kubectl runs the real one as the administrator and returns what it printed. It fails the test if kubectl fails.

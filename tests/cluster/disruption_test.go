@@ -18,11 +18,7 @@ func disruption(t *testing.T, c *cluster) {
 	c.kubectl(t, ns, "create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
 	await(t, c.core("pods", ns), runs(2, "registry.example.org/web:1"))
 	await(t, c.budgets(ns), allows(0))
-	pods, err := c.client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	victim := pods.Items[0]
+	victim := c.pods(t, ns)[0]
 	if err := c.evict(t, victim); !isDisruption(err) {
 		t.Errorf("evicting a pod that is needed: %v, want a refusal because of the budget", err)
 	}

@@ -85,12 +85,8 @@ func endpoints(all []*discoveryv1.EndpointSlice) []string {
 // addresses are those of the pods that are ready now, sorted.
 func (c *cluster) addresses(t *testing.T, namespace string) []string {
 	t.Helper()
-	pods, err := c.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var addresses []string
-	for _, pod := range pods.Items {
+	for _, pod := range c.pods(t, namespace) {
 		if pod.DeletionTimestamp == nil && podReady(&pod) {
 			addresses = append(addresses, pod.Status.PodIP)
 		}
