@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,7 @@ type cluster struct {
 func TestCluster(t *testing.T) {
 	c := start(t)
 	t.Run("with everything up", func(t *testing.T) {
+		var all sync.WaitGroup // t.Parallel has only as many at a time as there are processors, but they do little besides waiting
 		for _, test := range []struct {
 			name string
 			run  func(*testing.T, *cluster)
@@ -74,14 +76,13 @@ func TestCluster(t *testing.T) {
 			{"roles are aggregated", aggregation},
 			{"a machine could join with a bootstrap token", joining},
 			{"a component trusts whom the server trusts", delegation},
+			{"pods of high priority displace others", preemption},
 			{"nodes give signs of life", heartbeats},
 			{"a node that is lost loses its pods, and comes back", lostNode},
 		} {
-			t.Run(test.name, func(t *testing.T) {
-				t.Parallel()
-				test.run(t, c)
-			})
+			all.Go(func() { t.Run(test.name, func(t *testing.T) { test.run(t, c) }) })
 		}
+		all.Wait()
 	})
 	t.Run("a second controller manager takes over from one that was killed", func(t *testing.T) { succession(t, c) })
 	t.Run("nobody complains in a log", func(t *testing.T) { logs(t, c) })
@@ -138,7 +139,6 @@ func (c *cluster) startManagers(t *testing.T) {
 			"--cluster-name", "kubernetes", "--allocate-node-cidrs", "--cluster-cidr", podNetwork,
 			"--service-cluster-ip-range", "10.96.0.0/16",
 			"--flex-volume-plugin-dir", t.TempDir(), // which it makes, if it is not there
-			"--resource-quota-sync-period", "5s",
 			"--node-monitor-grace-period", nodeMonitorGrace))
 		if len(c.managers) == 1 {
 			c.leader(t, string(harness.ControllerManager), "")
@@ -200,13 +200,14 @@ func (c *cluster) node(t *testing.T, name, kubelets string) {
 	}
 }
 
-// namespace makes one for a test.
+// namespace makes one for a test, and waits until pods can be made in it.
 func (c *cluster) namespace(t *testing.T, name string) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if _, err := c.client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	await(t, c.core("serviceaccounts", name), named("default", func(*corev1.ServiceAccount) error { return nil }))
 	return name
 }
 

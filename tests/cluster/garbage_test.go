@@ -129,7 +129,7 @@ func namespaces(t *testing.T, c *cluster) {
 	})
 }
 
-// quota is counted.
+// quota is counted, and kept.
 func quota(t *testing.T, c *cluster) {
 	ns := c.namespace(t, "quota")
 	c.kubectl(t, ns, "create", "quota", "all", "--hard=pods=10,services=2,requests.cpu=1,count/deployments.apps=3,count/secrets=4")
@@ -149,6 +149,16 @@ func quota(t *testing.T, c *cluster) {
 	}
 	uses("0", "0", "0", "0", "0")
 	c.kubectl(t, ns, "apply", "-f", "testdata/counted.yaml")
+	uses("2", "1", "200m", "1", "1")
+	for i := range 2 {
+		_, err := c.client.CoreV1().Services(ns).Create(t.Context(), &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("more-", i)}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.org"},
+		}, metav1.CreateOptions{})
+		if tooMany := i == 1; apierrors.IsForbidden(err) != tooMany || (err == nil) == tooMany {
+			t.Errorf("creating Service %d of 2: %v", i+2, err)
+		}
+	}
+	c.kubectl(t, ns, "delete", "service", "more-0")
 	uses("2", "1", "200m", "1", "1")
 	c.kubectl(t, ns, "delete", "-f", "testdata/counted.yaml")
 	uses("0", "0", "0", "0", "0")

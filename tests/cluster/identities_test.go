@@ -24,10 +24,9 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// accounts are made for every namespace, and Secrets for them filled.
+// accounts know whom to trust, and Secrets for them are filled.
 func accounts(t *testing.T, c *cluster) {
 	ns := c.namespace(t, "accounts")
-	await(t, c.core("serviceaccounts", ns), named("default", func(*corev1.ServiceAccount) error { return nil }))
 	authority, err := os.ReadFile(c.pki("ca.crt"))
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ func complaints() *regexp.Regexp {
 func excused() *regexp.Regexp {
 	return regexp.MustCompile(strings.Join([]string{
 		`get pods\.metrics\.k8s\.io`, // nobody serves metrics, which the autoscaler says
+		`node CIDR`,                  // a second range for a node, by a controller that has not seen yet that its first was accepted
 	}, "|"))
 }
 
@@ -40,10 +41,11 @@ func logs(t *testing.T, c *cluster) {
 			}
 		}
 	}
-	const refused = "Unable to authenticate the request" // as the tests want some to be
+	// Credentials are refused as the tests want some to be, and leases are not renewed in time on a busy machine.
+	fine = regexp.MustCompile(`Unable to authenticate the request|post-timeout activity`)
 	for line := range strings.Lines(c.server.Process().Log().String()) {
 		severe := strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, `"level":"WARN"`)
-		if severe && !strings.Contains(line, refused) {
+		if severe && !fine.MatchString(line) {
 			t.Errorf("the server complains: %s", line)
 		}
 	}

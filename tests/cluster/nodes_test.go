@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func heartbeats(t *testing.T, c *cluster) {
 				renewed++
 			}
 		}
-		return has(renewed == nodes+1, "%d of %d leases are renewed", renewed, len(all))
+		return has(renewed > nodes && renewed == len(all), "%d of %d leases are renewed", renewed, len(all))
 	})
 }
 
@@ -72,6 +73,38 @@ func lostNode(t *testing.T, c *cluster) {
 		return has(nodeReady(node) == corev1.ConditionTrue && !tainted(node, corev1.TaintNodeUnreachable, corev1.TaintEffectNoExecute),
 			"ready is %s, the taints are %v", nodeReady(node), node.Spec.Taints)
 	}))
+}
+
+// preemption has a pod that matters find room on a node that is full of others.
+func preemption(t *testing.T, c *cluster) {
+	ns := c.namespace(t, "priorities")
+	const name = "node-full"
+	c.node(t, name, fleet)
+	c.kubectl(t, "", "taint", "node", name, "full=yes:NoSchedule")
+	c.kubectl(t, "", "create", "priorityclass", "matters", "--value=1000")
+	c.kubectl(t, ns, "apply", "-f", "testdata/filling.yaml")
+	await(t, c.core("pods", ns), runs(4, "registry.example.org/filling:1"))
+
+	c.kubectl(t, ns, "apply", "-f", "testdata/matters.yaml")
+	await(t, c.core("pods", ns), named("matters", func(pod *corev1.Pod) error {
+		return has(podReady(pod) && pod.Spec.NodeName == name, "it is on %q, and its conditions are %v", pod.Spec.NodeName, pod.Status.Conditions)
+	}))
+	await(t, c.core("pods", ns), func(all []*corev1.Pod) error {
+		ready, waiting := 0, 0
+		for _, pod := range all {
+			switch {
+			case podReady(pod):
+				ready++
+			case slices.ContainsFunc(pod.Status.Conditions, unschedulable):
+				waiting++
+			}
+		}
+		return has(len(all) == 5 && ready == 4 && waiting == 1, "%d pods are ready, and %d wait for room", ready, waiting)
+	})
+}
+
+func unschedulable(condition corev1.PodCondition) bool {
+	return condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable
 }
 
 func nodeReady(node *corev1.Node) corev1.ConditionStatus {
