@@ -22,6 +22,11 @@ import (
 // patience bounds every wait for something that must come. The slowest is compaction, which a server begins once a minute.
 const patience = 3 * time.Minute
 
+// undisturbed has a server make no ConfigMaps in the namespaces that tests count them in.
+func undisturbed() []string {
+	return []string{"--controllers=*,-root-ca-certificate-publisher-controller"}
+}
+
 // within is a context for one wait.
 func within(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()

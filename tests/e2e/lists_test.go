@@ -16,7 +16,7 @@ import (
 // TestListsInPages reads pages while others write: all of them are of one moment.
 func TestListsInPages(t *testing.T) {
 	const existing, page, writers = 100, 7, 4
-	client := typed(t, harness.Start(t, harness.Options{}).ClientConfig())
+	client := typed(t, harness.Start(t, harness.Options{Flags: undisturbed()}).ClientConfig())
 	maps := client.CoreV1().ConfigMaps(metav1.NamespaceDefault)
 	var want []string
 	for i := range existing {
@@ -93,7 +93,7 @@ func churn(t *testing.T, client kubernetes.Interface, writers int, existing []st
 
 // TestListsOfTheirMoment asks for lists at resource versions.
 func TestListsOfTheirMoment(t *testing.T) {
-	client := typed(t, harness.Start(t, harness.Options{}).ClientConfig())
+	client := typed(t, harness.Start(t, harness.Options{Flags: undisturbed()}).ClientConfig())
 	maps := client.CoreV1().ConfigMaps(metav1.NamespaceDefault)
 	var versions []string
 	for i := range 5 {
@@ -144,7 +144,7 @@ func TestListsOfTheirMoment(t *testing.T) {
 
 // TestDeletingCollections deletes what selectors choose, and nothing else.
 func TestDeletingCollections(t *testing.T) {
-	client := typed(t, harness.Start(t, harness.Options{}).ClientConfig())
+	client := typed(t, harness.Start(t, harness.Options{Flags: undisturbed()}).ClientConfig())
 	pods := client.CoreV1().Pods(metav1.NamespaceDefault)
 	for i := range 10 {
 		labels := map[string]string{"odd": fmt.Sprint(i%2 == 1)}

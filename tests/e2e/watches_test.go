@@ -20,7 +20,7 @@ import (
 
 // TestWatchesResume begins again where it left off, over each kind of beginning.
 func TestWatchesResume(t *testing.T) {
-	client := typed(t, harness.Start(t, harness.Options{}).ClientConfig())
+	client := typed(t, harness.Start(t, harness.Options{Flags: undisturbed()}).ClientConfig())
 	maps := client.CoreV1().ConfigMaps(metav1.NamespaceDefault)
 	var versions []string
 	for i := range 4 {
@@ -96,7 +96,7 @@ func createMap(t *testing.T, maps corev1client.ConfigMapInterface, name string) 
 // TestTheBookmarkIsNotBehind writes elsewhere while a watch sees nothing: a bookmark lets it resume after all that.
 func TestTheBookmarkIsNotBehind(t *testing.T) {
 	t.Parallel()
-	client := typed(t, harness.Start(t, harness.Options{}).ClientConfig())
+	client := typed(t, harness.Start(t, harness.Options{Flags: undisturbed()}).ClientConfig())
 	begin := createMap(t, client.CoreV1().ConfigMaps(metav1.NamespaceDefault), "begin").ResourceVersion
 	elsewhere := createMap(t, client.CoreV1().ConfigMaps(metav1.NamespaceSystem), "elsewhere").ResourceVersion
 	seconds := int64(3) // a watch that ends is bookmarked two seconds before
@@ -120,7 +120,7 @@ func TestTheBookmarkIsNotBehind(t *testing.T) {
 // TestThePastIsForgotten asks for revisions that compaction has removed.
 func TestThePastIsForgotten(t *testing.T) {
 	t.Parallel()
-	server := harness.Start(t, harness.Options{Flags: []string{"--storage-compaction-retention=1s"}})
+	server := harness.Start(t, harness.Options{Flags: append(undisturbed(), "--storage-compaction-retention=1s")})
 	maps := typed(t, server.ClientConfig()).CoreV1().ConfigMaps(metav1.NamespaceDefault)
 	for i := range 3 {
 		createMap(t, maps, fmt.Sprintf("m%d", i))

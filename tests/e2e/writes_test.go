@@ -35,7 +35,7 @@ func requestToken(t *testing.T, client kubernetes.Interface, account string) str
 
 // TestWritesThatAreDry do all but write.
 func TestWritesThatAreDry(t *testing.T) {
-	client := typed(t, harness.Start(t, harness.Options{}).ClientConfig())
+	client := typed(t, harness.Start(t, harness.Options{Flags: undisturbed()}).ClientConfig())
 	maps := client.CoreV1().ConfigMaps(metav1.NamespaceDefault)
 	dry := []string{metav1.DryRunAll}
 	before := createMap(t, maps, "there")
