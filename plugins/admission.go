@@ -215,7 +215,7 @@ func (c *writer) carryOut(ctx context.Context, rev *review, v verdict) error {
 		c.count(deniedResult)
 		return denial(c.plugin.name, v.Result)
 	}
-	if len(v.patch) == 0 {
+	if v.patch.Len() == 0 {
 		return nil
 	}
 	changed, err := rev.patched(v.patch)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	kjson "sigs.k8s.io/json"
 
+	"gatehouse/plugins/patch"
 	"gatehouse/plugins/sandbox"
 )
 
@@ -25,7 +26,7 @@ const maxPatchOperations = 10_000
 // verdict is a guest's answer, understood.
 type verdict struct {
 	*admissionv1.AdmissionResponse
-	patch jsonpatch.Patch // nil for none
+	patch patch.Patch // without operations for none
 }
 
 // parseAnswer reads the AdmissionReview a guest answers, as strictly as upstream reads a webhook's. An answer that is a
@@ -33,8 +34,8 @@ type verdict struct {
 // *sandbox.Fault.
 func parseAnswer(data []byte, uid types.UID) (verdict, error) {
 	if response := plainAnswer(data, uid); response != nil {
-		patch, err := parsePatch(response)
-		return verdict{AdmissionResponse: response, patch: patch}, err
+		p, err := parsePatch(response)
+		return verdict{AdmissionResponse: response, patch: p}, err
 	}
 	// Both kinds of answer at once: no field means one thing in a review and another in a Status.
 	var answer struct {
@@ -57,8 +58,8 @@ func parseAnswer(data []byte, uid types.UID) (verdict, error) {
 	case answer.Response.UID != uid:
 		return verdict{}, sandbox.Garbledf("its answer has the uid %q, the request has %q", answer.Response.UID, uid)
 	}
-	patch, err := parsePatch(answer.Response)
-	return verdict{AdmissionResponse: answer.Response, patch: patch}, err
+	p, err := parsePatch(answer.Response)
+	return verdict{AdmissionResponse: answer.Response, patch: p}, err
 }
 
 // plainAnswer reads the answers that are most of all, as the SDKs write them to the byte: allowed, and perhaps a patch. It is nil for
@@ -83,35 +84,36 @@ func plainAnswer(data []byte, uid types.UID) *admissionv1.AdmissionResponse {
 	if encoded, ok = bytes.CutSuffix(encoded, []byte(`"}}`)); !ok || len(encoded) == 0 || bytes.ContainsAny(encoded, "\\\"\r\n") {
 		return nil
 	}
-	patch := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
-	n, err := base64.StdEncoding.Decode(patch, encoded)
+	decoded := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
+	n, err := base64.StdEncoding.Decode(decoded, encoded)
 	if err != nil {
 		return nil
 	}
 	kind := admissionv1.PatchTypeJSONPatch
-	response.Patch, response.PatchType = patch[:n], &kind
+	response.Patch, response.PatchType = decoded[:n], &kind
 	return response
 }
 
-func parsePatch(response *admissionv1.AdmissionResponse) (jsonpatch.Patch, error) {
+// parsePatch reads the patch of a response, which must not be changed any more.
+func parsePatch(response *admissionv1.AdmissionResponse) (patch.Patch, error) {
 	switch {
 	case len(response.Patch) == 0 && response.PatchType == nil:
-		return nil, nil
+		return patch.Patch{}, nil
 	case response.PatchType == nil:
-		return nil, sandbox.Garbledf("its answer has a patch but no patchType")
+		return patch.Patch{}, sandbox.Garbledf("its answer has a patch but no patchType")
 	case len(response.Patch) == 0:
-		return nil, sandbox.Garbledf("its answer has a patchType but no patch")
+		return patch.Patch{}, sandbox.Garbledf("its answer has a patchType but no patch")
 	case *response.PatchType != admissionv1.PatchTypeJSONPatch:
-		return nil, sandbox.Garbledf("its answer has a patch of the type %q, only JSONPatch is known", *response.PatchType)
+		return patch.Patch{}, sandbox.Garbledf("its answer has a patch of the type %q, only JSONPatch is known", *response.PatchType)
 	}
-	patch, err := jsonpatch.DecodePatch(response.Patch)
+	p, err := patch.Parse(response.Patch)
 	if err != nil {
-		return nil, sandbox.Garbledf("its patch is no JSON patch: %s", oneLine(err))
+		return patch.Patch{}, sandbox.Garbledf("its patch is no JSON patch: %s", oneLine(err))
 	}
-	if len(patch) > maxPatchOperations {
-		return nil, sandbox.Garbledf("its patch has %d operations, at most %d are allowed", len(patch), maxPatchOperations)
+	if p.Len() > maxPatchOperations {
+		return patch.Patch{}, sandbox.Garbledf("its patch has %d operations, at most %d are allowed", p.Len(), maxPatchOperations)
 	}
-	return patch, nil
+	return p, nil
 }
 
 // limitCopies sets the library's limit on what a patch's copy operations may add, unless it has been set, as upstream's

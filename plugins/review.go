@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -152,7 +151,7 @@ func userInfo(a admission.Attributes) authenticationv1.UserInfo {
 }
 
 // patched applies a patch to the object and returns the result, defaulted, or nil when it changes nothing.
-func (r *review) patched(p jsonpatch.Patch) (runtime.Object, error) {
+func (r *review) patched(p patch.Patch) (runtime.Object, error) {
 	old := r.versioned.VersionedObject.Object()
 	if old == nil {
 		return nil, sandbox.Garbledf("it answered a patch, but there is no object to change when one is deleted")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -170,11 +171,51 @@ func encode(at reflect.Value) (sandbox.Value, error) {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return sandbox.Value{Kind: sandbox.Number, Text: strconv.AppendInt(nil, at.Int(), 10)}, nil
 	}
-	text, err := json.Marshal(at.Interface())
+	value := at.Interface()
+	if texts, is := value.(map[string]string); is {
+		if text, ok := encodeTexts(texts); ok {
+			return sandbox.Value{Kind: sandbox.Object, Text: text}, nil
+		}
+	}
+	text, err := json.Marshal(value)
 	if err != nil {
 		return sandbox.Value{}, fmt.Errorf("encode: %w", err)
 	}
 	return classify(text)
+}
+
+// encodeTexts is json.Marshal of labels, annotations and the like, which plugins ask for most; ok is false when something in them has
+// to be escaped.
+func encodeTexts(texts map[string]string) (text []byte, ok bool) {
+	keys, size := make([]string, 0, len(texts)), len("{}")
+	for key, value := range texts {
+		if !plainText(key) || !plainText(value) {
+			return nil, false
+		}
+		keys = append(keys, key)
+		size += len(key) + len(value) + len(`"":"",`)
+	}
+	slices.Sort(keys)
+	text = append(make([]byte, 0, size), '{')
+	for i, key := range keys {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(append(append(text, '"'), key...), `":"`...)
+		text = append(append(text, texts[key]...), '"')
+	}
+	return append(text, '}'), true
+}
+
+// plainText reports whether nothing in a text has to be escaped in JSON.
+func plainText(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
 }
 
 // classify tells which kind of value a JSON text is.

@@ -199,3 +199,19 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
+
+func TestTextsAreEncodedAsTheJSONPackageDoes(t *testing.T) {
+	for _, texts := range []map[string]string{
+		{}, {"": ""}, {"b": "2", "a": "1", "c": "3"}, {"a/b.c~d": "x y"}, {"a": "<b>"}, {"a": "&"}, {"a\"b": "c"}, {"a": `\`}, {"ä": "ö"},
+		{"a": "\xff"}, {"a": "\u2028"}, {"a": "\n"}, {"a": "\x7f"},
+	} {
+		want, err := json.Marshal(texts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := field.Lookup(map[string]any{"of": texts}, "/of")
+		if err != nil || got.Kind != sandbox.Object || string(got.Text) != string(want) {
+			t.Errorf("%q is %s (%v), want %s", texts, got.Text, err, want)
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/api/apitesting/fuzzer"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -188,7 +187,10 @@ func (w *world) pick(of ...string) string { return of[w.Intn(len(of))] }
 // agree applies a patch both ways, and reports whether the direct one was sure.
 func agree(t testing.TB, object runtime.Object, text []byte) (sure bool) {
 	t.Helper()
-	steps, err := jsonpatch.DecodePatch(text)
+	if _, same := patch.ReadBothWays(text); !same {
+		t.Fatalf("the library reads something else in %s", text)
+	}
+	steps, err := patch.Parse(text)
 	if err != nil {
 		return false
 	}
@@ -245,6 +247,41 @@ func TestBothWaysAgreeOnEveryKind(t *testing.T) {
 	t.Logf("direct: %d of %d typed, %d of %d custom", sure[false], all[false], sure[true], all[true])
 	if sure[false]*5 < all[false] || sure[true]*5 < all[true] {
 		t.Error("the direct way is hardly ever sure, so that little has been compared")
+	}
+}
+
+func TestPatchesOfSDKsAreReadWithoutTheLibrary(t *testing.T) {
+	for text, plain := range map[string]bool{
+		`[{"op":"add","path":"/metadata/labels/a","value":"b"}]`:                                                         true,
+		`[{"op":"add","path":"/metadata/labels","value":{}},{"op":"add","path":"/metadata/labels/a~1b","value":"ä"}]`:    true,
+		`[{"op":"remove","path":"/a/b"},{"op":"test","path":"/c","value":true},{"op":"replace","path":"/d","value":[]}]`: true,
+		`[{"op":"add","path":"/kind","value":"Pod"}]`:                                                                    true,
+		`[{"op":"add","path":"/a","value":"` + strings.Repeat("x", 9<<10) + `"}]`:                                        true,
+		`[` + strings.Repeat(`{"op":"remove","path":"/a"},`, 100) + `{"op":"remove","path":"/a"}]`:                       true,
+		`[]`:                                    false,
+		`[{"op":"add","path":"/a","value":"b"}`: false,
+		`[{"op":"add","path":"/a","value":"b"},]`:               false,
+		`[{"op":"add","path":"/a","value":"b"}] `:               false,
+		`[{"op":"add","path":"/a","value":"b"}][]`:              false,
+		`[{"op":"add","path":"/a","value":"\u0061"}]`:           false,
+		`[{"op":"add","path":"/a\"","value":"b"}]`:              false,
+		`[{"op":"add","path":"/a","value":1}]`:                  false,
+		`[{"op":"add","path":"/a","value":{"b":"c"}}]`:          false,
+		`[{"op":"add","path":"/a","value":truex}]`:              false,
+		`[{"op":"add","path":"/a","value":null}]`:               false,
+		`[{"op":"add","path":"/a","value":"b","value":"c"}]`:    false,
+		`[{"op":"add","path":"/a"}]`:                            false,
+		`[{"op":"remove","path":"/a","value":"b"}]`:             false,
+		`[{"op":"adder","path":"/a","value":"b"}]`:              false,
+		`[{"op":"copy","path":"/a","from":"/b"}]`:               false,
+		`[{"op":"remove","path":"a"}]`:                          false,
+		`[{"op":"remove","path":""}]`:                           false,
+		"[{\"op\":\"add\",\"path\":\"/a\",\"value\":\"\xff\"}]": false,
+		"[{\"op\":\"add\",\"path\":\"/a\",\"value\":\"\n\"}]":   false,
+	} {
+		if got, same := patch.ReadBothWays([]byte(text)); got != plain || !same {
+			t.Errorf("%.80s: read without the library %t, want %t; read alike %t", text, got, plain, same)
+		}
 	}
 }
 

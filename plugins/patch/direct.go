@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strconv"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,9 +14,9 @@ import (
 )
 
 // direct changes a copy of the object. It is sure of its result, or has none.
-func direct(object runtime.Object, kind schema.GroupVersionKind, objects admission.ObjectInterfaces, p jsonpatch.Patch) (
+func direct(object runtime.Object, kind schema.GroupVersionKind, objects admission.ObjectInterfaces, p Patch) (
 	result runtime.Object, changed, sure bool) {
-	all, ok := operations(p)
+	all, ok := p.operations()
 	if !ok || object.GetObjectKind().GroupVersionKind() != kind {
 		return nil, false, false
 	}

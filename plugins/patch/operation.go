@@ -54,7 +54,7 @@ func operations(p jsonpatch.Patch) (all []operation, ok bool) {
 
 func (o *operation) read(raw jsonpatch.Operation) bool {
 	pointer, ok := text(raw["path"])
-	if !ok || len(pointer) < 2 || pointer[0] != '/' || strings.Contains(pointer, separator) {
+	if !ok || !o.locate(pointer) {
 		return false
 	}
 	if o.kind, ok = text(raw["op"]); !ok {
@@ -64,21 +64,38 @@ func (o *operation) read(raw jsonpatch.Operation) bool {
 	case remove:
 	case add, replace, test:
 		value := raw["value"]
-		if value == nil || len(*value) > maxValue { // null is none as well
+		if value == nil { // null is none as well
 			return false
 		}
 		o.value = *value
 	default:
 		return false
 	}
+	return o.direct()
+}
+
+// direct reports whether the direct way may try an operation that has been read.
+func (o *operation) direct() bool {
+	return len(o.value) <= maxValue && o.path != separator+"kind" && o.path != separator+"apiVersion" // they decide what is decoded
+}
+
+// locate reads where the operation is to work; it reports false for a pointer that the direct way does not know.
+func (o *operation) locate(pointer string) bool {
+	if len(pointer) < 2 || pointer[0] != '/' || strings.Contains(pointer, separator) {
+		return false
+	}
 	o.tokens = strings.Split(pointer[1:], "/")
+	if strings.IndexByte(pointer, '~') < 0 {
+		o.path = strings.ReplaceAll(pointer, "/", separator)
+		return true
+	}
 	for i, token := range o.tokens {
 		if strings.IndexByte(token, '~') >= 0 {
 			o.tokens[i] = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 		}
 	}
 	o.path = separator + strings.Join(o.tokens, separator)
-	return o.path != separator+"kind" && o.path != separator+"apiVersion" // they decide what is decoded
+	return true
 }
 
 // last is the token that names the place in its container.
@@ -103,13 +120,22 @@ func plainText(raw []byte) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' || raw[len(raw)-1] != '"' {
 		return "", false
 	}
-	inner := raw[1 : len(raw)-1]
-	for _, c := range inner {
-		if c < ' ' || c == '"' || c == '\\' {
-			return "", false
-		}
+	if inner := raw[1 : len(raw)-1]; holdsItself(inner) {
+		return string(inner), true
 	}
-	return string(inner), utf8.Valid(inner)
+	return "", false
+}
+
+// holdsItself reports whether a text is the same between the quotes of a JSON string.
+func holdsItself(text []byte) bool {
+	ascii := true
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	return ascii || utf8.Valid(text)
 }
 
 // decode makes a value of a type from JSON, as decoding the whole object would; ok is false when it cannot.

@@ -3,7 +3,6 @@ package patch
 import (
 	"fmt"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,7 +30,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // Apply returns what a patch makes of an object of a kind, defaulted, and whether it changes it by more than the defaults. The
 // object stays as it is and shares nothing with the result that can be changed; it must not be changed meanwhile.
-func Apply(object runtime.Object, kind schema.GroupVersionKind, objects admission.ObjectInterfaces, p jsonpatch.Patch) (
+func Apply(object runtime.Object, kind schema.GroupVersionKind, objects admission.ObjectInterfaces, p Patch) (
 	result runtime.Object, changed bool, err error) {
 	result, changed, sure := direct(object, kind, objects, p)
 	if !sure {
@@ -45,7 +44,7 @@ func Apply(object runtime.Object, kind schema.GroupVersionKind, objects admissio
 }
 
 // general is upstream's way, but for the defaults.
-func general(object runtime.Object, kind schema.GroupVersionKind, objects admission.ObjectInterfaces, p jsonpatch.Patch) (
+func general(object runtime.Object, kind schema.GroupVersionKind, objects admission.ObjectInterfaces, p Patch) (
 	result runtime.Object, changed bool, err error) {
 	codec := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory,
 		objects.GetObjectCreater(), objects.GetObjectTyper(), serializer.SerializerOptions{})
@@ -53,7 +52,11 @@ func general(object runtime.Object, kind schema.GroupVersionKind, objects admiss
 	if err != nil {
 		return nil, false, fmt.Errorf("encode the object to patch: %w", err)
 	}
-	after, err := p.Apply(before)
+	steps, err := p.decoded()
+	if err != nil {
+		return nil, false, &Error{Cause: err}
+	}
+	after, err := steps.Apply(before)
 	if err != nil {
 		return nil, false, &Error{Cause: err}
 	}

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -35,9 +34,9 @@ func pod(t testing.TB) *corev1.Pod {
 	return made
 }
 
-func steps(t testing.TB, text string) jsonpatch.Patch {
+func steps(t testing.TB, text string) patch.Patch {
 	t.Helper()
-	decoded, err := jsonpatch.DecodePatch([]byte(text))
+	decoded, err := patch.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
