@@ -172,8 +172,9 @@ static void write_base64(gh_writer *w, gh_text text)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const unsigned char *bytes = (const unsigned char *)text.data;
-	char *start = gh_alloc(text.len / 3 * 4 + 4), *to = start;
+	char *start = gh_alloc(text.len / 3 * 4 + 6), *to = start;
 
+	*to++ = '"';
 	for (size_t i = 0; i < text.len; i += 3) {
 		size_t left = text.len - i;
 		uint32_t three = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
@@ -183,7 +184,8 @@ static void write_base64(gh_writer *w, gh_text text)
 		*to++ = left > 1 ? digits[three >> 6 & 63] : '=';
 		*to++ = left > 2 ? digits[three & 63] : '=';
 	}
-	gh_write_text(w, (gh_text){ start, (size_t)(to - start) });
+	*to++ = '"';
+	gh_write_json(w, (gh_text){ start, (size_t)(to - start) }); /* nothing in it has to be escaped */
 }
 
 static void write_denial(gh_writer *w, const gh_admission *a)

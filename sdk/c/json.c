@@ -466,10 +466,29 @@ static size_t rune_length(const unsigned char *at, size_t left)
 	return n;
 }
 
+/* plain_span is how many of the bytes at the beginning are surely written as they are. It looks at eight at a time. */
+static size_t plain_span(const unsigned char *bytes, size_t n)
+{
+	const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+	size_t i = 0;
+
+	for (; n - i >= 8; i += 8) {
+		uint64_t eight, quotes, slashes;
+
+		memcpy(&eight, bytes + i, 8);
+		quotes = eight ^ ones * '"';
+		slashes = eight ^ ones * '\\';
+		/* A top bit is set where a byte is no ASCII, or below a space, or one of the two; or behind such a byte. */
+		if ((eight | (eight - ones * ' ') | (quotes - ones) | (slashes - ones)) & tops)
+			break;
+	}
+	return i;
+}
+
 static void put_string(gh_writer *w, gh_text string)
 {
 	const unsigned char *bytes = (const unsigned char *)string.data;
-	size_t done = 0, i = 0;
+	size_t done = 0, i = plain_span(bytes, string.len);
 
 	put(w, "\"", 1);
 	while (i < string.len) {
@@ -478,6 +497,8 @@ static void put_string(gh_writer *w, gh_text string)
 
 		if (n > 0 && bytes[i] >= 0x20 && bytes[i] != '"' && bytes[i] != '\\') {
 			i += n;
+			if (i % 8 == 0)
+				i += plain_span(bytes + i, string.len - i);
 			continue;
 		}
 		put(w, string.data + done, i - done);

@@ -12,9 +12,9 @@ package gatehouse
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"gatehouse/sdk/go/internal/host"
+	"gatehouse/sdk/go/internal/pointer"
 )
 
 // Kind is the JSON type of a Value.
@@ -76,16 +76,7 @@ func Texts(pointer string) []string {
 // Pointer makes a JSON pointer of path elements, escaping what needs it:
 //
 //	Pointer("metadata", "labels", "app.kubernetes.io/name") // /metadata/labels/app.kubernetes.io~1name
-func Pointer(elements ...string) string {
-	var b strings.Builder
-	for _, element := range elements {
-		b.WriteByte('/')
-		escape.WriteString(&b, element)
-	}
-	return b.String()
-}
-
-var escape = strings.NewReplacer("~", "~0", "/", "~1")
+func Pointer(elements ...string) string { return pointer.Join("", elements...) }
 
 // Level of a log message.
 type Level uint32

@@ -158,6 +158,24 @@ static void what_is_no_utf_8_is_replaced(void)
 	}
 }
 
+static void what_is_special_is_seen_at_any_place(void)
+{
+	static const char *const written[][2] = {
+		{ "\"", "\\\"" }, { "\\", "\\\\" }, { "\x1f", "\\u001f" }, { " ", " " }, { "\x7f", "\x7f" }, { "\xff", "\xef\xbf\xbd" },
+		{ "\xc3\xa4", "\xc3\xa4" },
+	};
+	const char *letters = "abcdefghijklmnopqrstuvwxyz";
+
+	for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+		for (int before = 0; before < 26; before++) {
+			gh_writer w = { 0 };
+
+			gh_write_text(&w, gh_format("%.*s%s%s", before, letters, written[i][0], letters + before));
+			equal(__LINE__, gh_written(&w), gh_format("\"%.*s%s%s\"%c", before, letters, written[i][1], letters + before, 0).data);
+		}
+	}
+}
+
 static void long_answers_of_the_host_are_whole(void)
 {
 	size_t n = 300000;
@@ -294,6 +312,7 @@ int main(void)
 	depth_is_bounded();
 	json_is_written();
 	what_is_no_utf_8_is_replaced();
+	what_is_special_is_seen_at_any_place();
 	long_answers_of_the_host_are_whole();
 	what_is_logged_is_formatted();
 	labels_are_patched_once();

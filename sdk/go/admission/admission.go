@@ -13,6 +13,7 @@ package admission
 import (
 	gatehouse "gatehouse/sdk/go"
 	"gatehouse/sdk/go/internal/answer"
+	"gatehouse/sdk/go/internal/pointer"
 )
 
 // Operations a request may be for.
@@ -55,12 +56,12 @@ func (r *Request) DryRun() bool { return gatehouse.Field("/request/dryRun").Bool
 // Object looks a field of the object up by its path: Object("spec", "containers", "0", "image"). There is no object when one
 // is deleted.
 func (r *Request) Object(path ...string) gatehouse.Value {
-	return gatehouse.Field("/request/object" + gatehouse.Pointer(path...))
+	return gatehouse.Field(pointer.Join("/request/object", path...))
 }
 
 // OldObject looks a field up of the object as it is stored, when it is updated or deleted.
 func (r *Request) OldObject(path ...string) gatehouse.Value {
-	return gatehouse.Field("/request/oldObject" + gatehouse.Pointer(path...))
+	return gatehouse.Field(pointer.Join("/request/oldObject", path...))
 }
 
 // Review is the whole AdmissionReview (admission.k8s.io/v1) as JSON, for those who want to parse it. The server makes it when it is
@@ -68,7 +69,7 @@ func (r *Request) OldObject(path ...string) gatehouse.Value {
 func (r *Request) Review() []byte { return []byte(gatehouse.Field("").Text()) }
 
 func (r *Request) text(path ...string) string {
-	return gatehouse.Field("/request" + gatehouse.Pointer(path...)).Text()
+	return gatehouse.Field(pointer.Join("/request", path...)).Text()
 }
 
 // Handler decides about one request. It must not keep the request. A nil response is a failure, and so is a panic: the request

@@ -207,15 +207,25 @@ impl Response {
 
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len() / 3 * 4 + 4);
-    for three in bytes.chunks(3) {
-        let bits = three.iter().enumerate().fold(0, |bits, (i, byte)| bits | usize::from(*byte) << (16 - 8 * i));
-        for i in 0..4 {
-            let digit = char::from(DIGITS[bits >> (18 - 6 * i) & 63]);
-            text.push(if i <= three.len() { digit } else { '=' });
-        }
+    let digit = |bits: u32, i: usize| DIGITS[(bits >> (18 - 6 * i)) as usize & 63];
+    let mut text = Vec::with_capacity(bytes.len() / 3 * 4 + 4);
+    let mut threes = bytes.chunks_exact(3);
+    for three in &mut threes {
+        let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
+        text.extend_from_slice(&[digit(bits, 0), digit(bits, 1), digit(bits, 2), digit(bits, 3)]);
     }
-    text
+    match *threes.remainder() {
+        [one] => {
+            let bits = u32::from(one) << 16;
+            text.extend_from_slice(&[digit(bits, 0), digit(bits, 1), b'=', b'=']);
+        }
+        [one, two] => {
+            let bits = u32::from(one) << 16 | u32::from(two) << 8;
+            text.extend_from_slice(&[digit(bits, 0), digit(bits, 1), digit(bits, 2), b'=']);
+        }
+        _ => {}
+    }
+    String::from_utf8(text).expect("digits are ASCII")
 }
 
 /// Answers the review at hand.

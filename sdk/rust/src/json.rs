@@ -86,7 +86,8 @@ impl fmt::Display for Json {
 fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     let mut rest = text;
-    while let Some(at) = rest.find(|c| c < ' ' || c == '"' || c == '\\') {
+    // All of these are ASCII, so that no character need be decoded to find them.
+    while let Some(at) = rest.bytes().position(|c| c < b' ' || c == b'"' || c == b'\\') {
         f.write_str(&rest[..at])?;
         match rest.as_bytes()[at] {
             control if control < b' ' => write!(f, "\\u{control:04x}")?,

@@ -63,7 +63,12 @@ func Texts(b []byte, name string, values []string) []byte {
 func Quote(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for _, r := range s {
+	plain := 0
+	for plain < len(s) && isPlain(s[plain]) {
+		plain++
+	}
+	b = append(b, s[:plain]...)
+	for _, r := range s[plain:] {
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
@@ -75,6 +80,9 @@ func Quote(b []byte, s string) []byte {
 	}
 	return append(b, '"')
 }
+
+// isPlain reports whether a character stands for itself in a JSON string. Nearly all texts hold nothing else.
+func isPlain(c byte) bool { return c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' }
 
 // Why is the reason of a failure; there has to be one.
 func Why(why string) string {
