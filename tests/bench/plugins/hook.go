@@ -13,12 +13,17 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	registrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -57,7 +62,7 @@ func serveHook(in io.Reader, out io.Writer) error {
 	}
 	var connections atomic.Int64
 	server := &http.Server{
-		Handler:   http.HandlerFunc(answer),
+		Handler:   handler(),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
@@ -98,45 +103,91 @@ func tellUsage(address hookAddress, connections *atomic.Int64, in io.Reader, out
 	}
 }
 
-// answer does the job of the plugins. It decodes no more of the Pod than it needs, which most webhooks do not take care to.
-func answer(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
-		http.Error(w, fmt.Sprintf("no AdmissionReview: %v", err), http.StatusBadRequest)
-		return
-	}
-	if review.Response, err = judge(review.Request); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	review.Request = nil
-	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(&review); err != nil {
-		log.Printf("webhook: answer: %v", err) // the caller sees a broken answer, and fails
+// The ways of the webhook to do the job of the plugins.
+const (
+	// leanPath decodes no more of the Pod than it needs, with encoding/json.
+	leanPath = "/lean"
+	// usualPath decodes review and Pod with the types and the codec of Kubernetes, as the libraries do that nearly all webhooks in
+	// Go are made with.
+	usualPath = "/usual"
+)
+
+func handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(leanPath, answer(decodeLean, labelsLean))
+	mux.HandleFunc(usualPath, answer(decodeUsual, labelsUsual))
+	return mux
+}
+
+// answer does the job of the plugins.
+func answer(decode func([]byte, *admissionv1.AdmissionReview) error, labelsOf func([]byte) (map[string]string, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		var review admissionv1.AdmissionReview
+		if err := decode(body, &review); err != nil || review.Request == nil {
+			http.Error(w, fmt.Sprintf("no AdmissionReview: %v", err), http.StatusBadRequest)
+			return
+		}
+		if review.Response, err = judge(review.Request, labelsOf); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		review.Request = nil
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(&review); err != nil {
+			log.Printf("webhook: answer: %v", err) // the caller sees a broken answer, and fails
+		}
 	}
 }
 
+func decodeLean(body []byte, review *admissionv1.AdmissionReview) error {
+	return json.Unmarshal(body, review)
+}
+
+func labelsLean(object []byte) (map[string]string, error) {
+	var pod metav1.PartialObjectMetadata
+	err := json.Unmarshal(object, &pod)
+	return pod.Labels, err
+}
+
+// hookTypes decodes what the usual webhook knows.
+var hookTypes = sync.OnceValue(func() runtime.Decoder {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(admissionv1.AddToScheme(scheme))
+	utilruntime.Must(corev1.AddToScheme(scheme))
+	return serializer.NewCodecFactory(scheme).UniversalDeserializer()
+})
+
+func decodeUsual(body []byte, review *admissionv1.AdmissionReview) error {
+	return runtime.DecodeInto(hookTypes(), body, review)
+}
+
+func labelsUsual(object []byte) (map[string]string, error) {
+	var pod corev1.Pod
+	err := runtime.DecodeInto(hookTypes(), object, &pod)
+	return pod.Labels, err
+}
+
 // judge denies a Pod without an owner, and marks one that has one, unless it is marked.
-func judge(request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+func judge(request *admissionv1.AdmissionRequest, labelsOf func([]byte) (map[string]string, error)) (*admissionv1.AdmissionResponse, error) {
 	response := &admissionv1.AdmissionResponse{UID: request.UID, Allowed: true}
 	if request.Kind.Kind != "Pod" {
 		return response, nil
 	}
-	var pod metav1.PartialObjectMetadata
-	if err := json.Unmarshal(request.Object.Raw, &pod); err != nil {
+	labels, err := labelsOf(request.Object.Raw)
+	if err != nil {
 		return nil, fmt.Errorf("decode the Pod: %w", err)
 	}
-	if _, owned := pod.Labels["owner"]; !owned {
+	if _, owned := labels["owner"]; !owned {
 		response.Allowed = false
 		response.Result = &metav1.Status{Message: "set the label owner"}
 		return response, nil
 	}
-	if pod.Labels[markLabel] == markValue {
+	if labels[markLabel] == markValue {
 		return response, nil
 	}
 	patch, err := json.Marshal([]map[string]string{
@@ -207,9 +258,9 @@ func (h *hook) ResolveEndpoint(string, string, int32) (*url.URL, error) {
 	return &url.URL{Scheme: "https", Host: h.Address}, nil
 }
 
-// caller makes upstream's MutatingAdmissionWebhook with this webhook as its only one. The configuration is put where an
+// caller makes upstream's MutatingAdmissionWebhook with this webhook, at a path, as its only one. The configuration is put where an
 // informer would have put it, so that no server is needed to serve it.
-func (h *hook) caller() (*mutating.Plugin, error) {
+func (h *hook) caller(path string) (*mutating.Plugin, error) {
 	caller, err := mutating.NewMutatingWebhook(nil)
 	if err != nil {
 		return nil, fmt.Errorf("make upstream's caller of webhooks: %w", err)
@@ -220,7 +271,7 @@ func (h *hook) caller() (*mutating.Plugin, error) {
 	}
 	static := informers.NewSharedInformerFactory(client, 0)
 	configurations := static.Admissionregistration().V1().MutatingWebhookConfigurations().Informer().GetIndexer()
-	if err := configurations.Add(h.configuration()); err != nil {
+	if err := configurations.Add(h.configuration(path)); err != nil {
 		return nil, fmt.Errorf("configure the webhook: %w", err)
 	}
 	caller.SetServiceResolver(h)
@@ -234,8 +285,7 @@ func (h *hook) caller() (*mutating.Plugin, error) {
 }
 
 // configuration registers the webhook for the creation of Pods, with what upstream's defaults would add.
-func (h *hook) configuration() *registrationv1.MutatingWebhookConfiguration {
-	path := "/mark"
+func (h *hook) configuration(path string) *registrationv1.MutatingWebhookConfiguration {
 	return &registrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "mark"},
 		Webhooks: []registrationv1.MutatingWebhook{{

@@ -3,7 +3,7 @@
 // stop them, and metered; how late guests that never end are stopped, and what memory that takes; how long such a guest makes Go's
 // garbage collector wait; what plugins cost a request that does not concern them; how soon a change in the folder takes effect; what
 // a thousand reloads under load leave behind; and what the same job adds to the creation of a Pod when a plugin does it, in each
-// language, and when a webhook does, over HTTPS on loopback.
+// language, and when a webhook does, over HTTPS on loopback, for one caller and for many at once.
 //
 //	go run ./tests/bench/plugins
 //	go run ./tests/bench/plugins -rounds 9 -time 500ms
