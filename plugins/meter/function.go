@@ -35,6 +35,9 @@ type rewriter struct {
 	level int
 	// tested is set when the fuel is looked at on entry, and the body in a block that is left when there is none.
 	tested bool
+	// constant is what an i32.const that ends at constantEnd has pushed.
+	constant    uint32
+	constantEnd int
 	// stack is what the function takes of the stack; 0 when it calls no others, for then it can be there but once.
 	stack int
 }
@@ -153,6 +156,9 @@ func (w *rewriter) leave() {
 func (w *rewriter) instruction(i *instruction) {
 	if !w.control(i) {
 		w.plain(i)
+	}
+	if i.op == opI32Const {
+		w.constant, w.constantEnd = unsigned(w.body.data[i.start+1:i.end]), i.end
 	}
 	if !w.dead && w.gathered > gatherMost && len(w.frames) > 0 {
 		w.flush()
@@ -364,6 +370,12 @@ func (w *rewriter) call(i *instruction) {
 
 // bulk has the operations whose time depends on their operands counted by these, and long ones done in pieces.
 func (w *rewriter) bulk(i *instruction) {
+	if length, known := w.lengthOf(i); known && length <= shortMost && (i.sub == extMemoryFill || i.sub == extMemoryCopy) {
+		if !w.dead {
+			w.gathered += weightShort + int(length)>>pieceShift
+		}
+		return // as it is: what it takes is known
+	}
 	switch i.sub {
 	case extMemoryFill:
 		w.replace(i)
@@ -376,6 +388,11 @@ func (w *rewriter) bulk(i *instruction) {
 		w.out = w.out.with(opCall, w.m.helpers.weigh)
 		w.copied = i.start
 	}
+}
+
+// lengthOf is the length that a bulk operation is given, when it is the constant right before it.
+func (w *rewriter) lengthOf(i *instruction) (length uint32, known bool) {
+	return w.constant, w.constantEnd == i.start
 }
 
 // takeDown takes off the fuel, ahead of an instruction, what has gathered beyond most.

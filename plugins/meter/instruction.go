@@ -145,6 +145,9 @@ const (
 	bytesPerUnit = 16
 	// weightHost is a call of an imported function: the change to Go and back.
 	weightHost = 100
+	// weightShort is a copy of a few bytes, or filling them, but for its length, shortMost the most bytes that are a few.
+	weightShort = 2 * weightMemory
+	shortMost   = 1024
 	// weightGrow is memory.grow, which may have to copy the memory.
 	weightGrow = 5000
 )
@@ -170,4 +173,18 @@ func (i *instruction) weight() int {
 
 func isConstant(op byte) bool {
 	return op >= opI32Const && op <= opF64Const || op == opRefNull || op == opRefFunc
+}
+
+// unsigned reads the operand of i32.const, a signed LEB128 number that has been read once, as the 32 bits that it pushes.
+func unsigned(operand []byte) uint32 {
+	var n uint64
+	shift := 0
+	for _, b := range operand {
+		n |= uint64(b&0x7f) << shift
+		shift += 7
+	}
+	if len(operand) > 0 && operand[len(operand)-1]&0x40 != 0 {
+		n |= ^uint64(0) << shift
+	}
+	return uint32(n)
 }

@@ -183,19 +183,72 @@ func straight(n int) []byte {
 func TestCodeWithoutLoopsIsCounted(t *testing.T) {
 	const n = 20_000
 	refills := 0
-	count := func(ctx context.Context, r wazero.Runtime) error {
-		refill := func(_ context.Context, stack []uint64) { refills++; stack[0] = 5000 }
-		i32 := []api.ValueType{api.ValueTypeI32}
-		_, err := r.NewHostModuleBuilder(meter.ImportModule).
-			NewFunctionBuilder().WithGoFunction(api.GoFunc(refill), i32, i32).Export(meter.ImportName).Instantiate(ctx)
-		return err
-	}
-	got, err := start(t, rewrite(t, straight(n)), count).ExportedFunction("f").Call(context.Background(), 1)
+	got, err := start(t, rewrite(t, straight(n)), slices(5000, &refills)).ExportedFunction("f").Call(context.Background(), 1)
 	if err != nil || got[0] != n+1 {
 		t.Fatalf("got %v (%v), want %d", got, err, n+1)
 	}
 	if refills < 2*n/(2*5000) { // an addition and a set are two units
 		t.Errorf("%d instructions took %d slices of 5000", 2*n, refills)
+	}
+}
+
+// slices gives as much fuel as a slice has whenever a guest asks for some, and counts how often it does.
+func slices(slice uint64, refills *int) provider {
+	return func(ctx context.Context, r wazero.Runtime) error {
+		refill := func(_ context.Context, stack []uint64) { *refills++; stack[0] = slice }
+		i32 := []api.ValueType{api.ValueTypeI32}
+		_, err := r.NewHostModuleBuilder(meter.ImportModule).
+			NewFunctionBuilder().WithGoFunction(api.GoFunc(refill), i32, i32).Export(meter.ImportName).Instantiate(ctx)
+		return err
+	}
+}
+
+// fills returns a module with one page of memory, and one function "f" that fills some bytes of it n times; length is the operand
+// of i32.const.
+func fills(n int, length []byte) []byte {
+	one := bytesOf([]byte{0x41, 0, 0x41, 7, 0x41}, length, []byte{0xfc, 11, 0})
+	body := bytesOf([]byte{0}, bytes.Repeat(one, n), []byte{0x0b})
+	return module(section(1, num(1), []byte{0x60, 0, 0}), section(3, num(1), num(0)), section(5, num(1), []byte{0}, num(1)),
+		section(7, num(1), num(1), []byte{'f', 0, 0}), section(10, num(1), num(len(body)), body))
+}
+
+func bytesOf(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func TestFillsOfAKnownLengthAreCounted(t *testing.T) {
+	const n, slice, bytesPerUnit = 500, 5000, 16
+	for _, test := range []struct {
+		name   string
+		length []byte
+		bytes  int // negative for more than there are
+	}{
+		{"nothing", []byte{0}, 0},
+		{"one", []byte{1}, 1},
+		{"one, in more bytes than it takes", []byte{0x81, 0x80, 0}, 1},
+		{"a thousand", []byte{0xe8, 0x07}, 1000},
+		{"a few", []byte{0x80, 0x08}, 1024},
+		{"more than a few", []byte{0x81, 0x08}, 1025},
+		{"a page", []byte{0x80, 0x80, 0x04}, 65536},
+		{"more than a page", []byte{0x81, 0x80, 0x04}, -1},
+		{"minus one", []byte{0x7f}, -1},
+		{"minus one, in five bytes", []byte{0xff, 0xff, 0xff, 0xff, 0x7f}, -1},
+		{"two billion", []byte{0x80, 0x80, 0x80, 0x80, 0x78}, -1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			refills := 0
+			module := start(t, rewrite(t, fills(n, test.length)), slices(slice, &refills))
+			_, err := module.ExportedFunction("f").Call(context.Background())
+			switch {
+			case test.bytes < 0 && (err == nil || !strings.Contains(err.Error(), "out of bounds")):
+				t.Errorf("got %v, want it to be out of bounds", err)
+			case test.bytes >= 0 && err != nil:
+				t.Error(err)
+			case test.bytes >= 0 && refills < n*test.bytes/bytesPerUnit/(2*slice): // it may be overdrawn
+				t.Errorf("%d times %d bytes took %d slices of %d", n, test.bytes, refills, slice)
+			}
+			if filled, _ := module.Memory().Read(0, 1); test.bytes < 0 && filled[0] != 0 {
+				t.Error("what is out of bounds has filled something")
+			}
+		})
 	}
 }
 

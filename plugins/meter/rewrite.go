@@ -8,7 +8,7 @@ import (
 
 // Version names what Rewrite makes of a module. It changes with every change of that, and belongs into the key of whatever
 // keeps compiled code.
-const Version = "1"
+const Version = "2"
 
 // The function that a rewritten module imports from the host: (stack i32) -> (fuel i32). Package meter's Provide provides it.
 const (

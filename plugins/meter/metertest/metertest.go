@@ -19,7 +19,7 @@ func Work() []byte { return bytes.Clone(work) }
 
 // WorkFunctions are the functions of Work that take rounds.
 func WorkFunctions() []string {
-	return []string{"count", "scan", "short", "fib", "calls", "memory_heavy", "copy_64", "copy_1M"}
+	return []string{"count", "scan", "short", "fib", "calls", "memory_heavy", "copy_64", "copy_short", "copy_1M"}
 }
 
 // Endless returns a module whose functions, EndlessFunctions and RecursiveFunctions, never come to an end by themselves. They

@@ -74,6 +74,14 @@
       (br_if $next (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))
     (i64.load (i32.const 4096)))
 
+  ;; memory.copy of up to 64 bytes: how many is not known beforehand.
+  (func (export "copy_short") (param $n i64) (result i64)
+    (loop $next
+      (i32.store (i32.const 2048) (i32.wrap_i64 (local.get $n)))
+      (memory.copy (i32.const 4096) (i32.const 2048) (i32.and (i32.wrap_i64 (local.get $n)) (i32.const 63)))
+      (br_if $next (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))
+    (i64.load (i32.const 4096)))
+
   ;; memory.copy of a mebibyte.
   (func (export "copy_1M") (param $n i64) (result i64)
     (loop $next
