@@ -98,7 +98,7 @@ const (
 // fillCode does full pieces first, when all of the span lies in memory, and the rest in the end. A span that does not is left
 // to memory.fill whole, which then traps and fills nothing.
 func (m *module) fillCode() code {
-	c := code{0}.ifLong(opBlock).leaveUnlessInside(paramTo)
+	c := code{0}.ifShort(code.memoryFill).ifLong(opBlock).leaveUnlessInside(paramTo)
 	c = append(c, opLoop, noResult)
 	c = c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).number(piece).memoryFill()
 	c = c.advance(paramTo, opI32Add).advance(paramLength, opI32Sub)
@@ -110,7 +110,7 @@ func (m *module) fillCode() code {
 
 // copyCode is like fillCode. Pieces are taken from the end that is safe to begin with when the spans overlap.
 func (m *module) copyCode() code {
-	c := code{0}.ifLong(opBlock).leaveUnlessInside(paramTo).leaveUnlessInside(paramFrom)
+	c := code{0}.ifShort(code.memoryCopy).ifLong(opBlock).leaveUnlessInside(paramTo).leaveUnlessInside(paramFrom)
 	// When it begins to write within what it reads, it must begin at the end.
 	c = append(c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom), opI32Sub)
 	c = append(c.with(opLocalGet, paramLength), opI32LtU, opIf, noResult)
@@ -124,6 +124,13 @@ func (m *module) copyCode() code {
 	c = append(m.nextPiece(c), opEnd, opEnd, opEnd)
 	c = m.takeLength(c, paramLength).with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength)
 	return append(c.memoryCopy().pauseIfNegative(m.fuel(), m.helpers.pause), opEnd)
+}
+
+// ifShort does an operation on few bytes, which the caller has counted already, and returns.
+func (c code) ifShort(operation func(code) code) code {
+	c = append(c.with(opLocalGet, paramLength).number(shortMost+1), opI32LtU, opIf, noResult)
+	c = operation(c.with(opLocalGet, paramTo).with(opLocalGet, paramFrom).with(opLocalGet, paramLength))
+	return append(c, opReturn, opEnd)
 }
 
 // ifLong opens a block that is left at once when the length is no more than one piece.

@@ -370,11 +370,17 @@ func (w *rewriter) call(i *instruction) {
 
 // bulk has the operations whose time depends on their operands counted by these, and long ones done in pieces.
 func (w *rewriter) bulk(i *instruction) {
-	if length, known := w.lengthOf(i); known && length <= shortMost && (i.sub == extMemoryFill || i.sub == extMemoryCopy) {
+	if i.sub == extMemoryFill || i.sub == extMemoryCopy {
+		length, known := w.lengthOf(i)
+		if known = known && length <= shortMost; !known {
+			length = shortMost // the helpers count what is longer
+		}
 		if !w.dead {
 			w.gathered += weightShort + int(length)>>pieceShift
 		}
-		return // as it is: what it takes is known
+		if known {
+			return // it stays as it is
+		}
 	}
 	switch i.sub {
 	case extMemoryFill:

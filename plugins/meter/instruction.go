@@ -145,9 +145,10 @@ const (
 	bytesPerUnit = 16
 	// weightHost is a call of an imported function: the change to Go and back.
 	weightHost = 100
-	// weightShort is a copy of a few bytes, or filling them, but for its length, shortMost the most bytes that are a few.
+	// weightShort is a copy of a few bytes, or filling them, but for its length, shortMost the most bytes that are a few: so many that
+	// a loop may leave them to its head to count.
 	weightShort = 2 * weightMemory
-	shortMost   = 1024
+	shortMost   = 512
 	// weightGrow is memory.grow, which may have to copy the memory.
 	weightGrow = 5000
 )
