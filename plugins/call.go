@@ -52,6 +52,7 @@ func nounOf(role sandbox.Role) string {
 // about the configuration in force.
 func (s *Set) concerned(ctx context.Context, p *plugin, role sandbox.Role, matches func(*manifest) (bool, error)) (*call, error) {
 	bit := roleBit(role)
+	var until time.Time // when to give up waiting; zero before the first wait
 	for {
 		st := p.state.Load()
 		if !st.roles.has(bit) {
@@ -64,15 +65,18 @@ func (s *Set) concerned(ctx context.Context, p *plugin, role sandbox.Role, match
 		if !st.pending() {
 			return &call{set: s, plugin: p, state: st, role: role}, nil
 		}
-		if err := s.awaitLoad(ctx, p, st, role); err != nil {
+		if until.IsZero() {
+			until = time.Now().Add(s.options.LoadWait)
+		}
+		if err := s.awaitLoad(ctx, p, st, role, until); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// awaitLoad waits for a plugin's first load.
-func (s *Set) awaitLoad(ctx context.Context, p *plugin, st *state, role sandbox.Role) error {
-	timer := time.NewTimer(s.options.LoadWait)
+// awaitLoad waits until a plugin's first load has ended, or it is known what concerns it.
+func (s *Set) awaitLoad(ctx context.Context, p *plugin, st *state, role sandbox.Role, until time.Time) error {
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
 	case <-st.loaded:

@@ -123,14 +123,15 @@ func (s *Set) loadOnce(p *plugin) {
 	if given := rolesOf(src.manifest.Roles); given != 0 {
 		roles = given
 	}
+	wants := src.defaults.ungranted(src.manifest)
+	if len(wants) > 0 {
+		s.options.Logger.Info("plugin would like capabilities that its configuration does not grant", "plugin", p.name, "wants", wants)
+	}
 	now := time.Now()
-	s.publish(p, &state{manifest: src.manifest, ungranted: src.defaults.ungranted(src.manifest), roles: roles, module: module, digest: src.digest, revision: src.revision, since: now,
+	s.publish(p, &state{manifest: src.manifest, ungranted: wants, roles: roles, module: module, digest: src.digest, revision: src.revision, since: now,
 		changed: now, newest: src.revision, nature: natureOf(src.wasm), conducts: &conducts{}})
 	s.options.Logger.Info("plugin serves", "plugin", p.name, "revision", src.revision, "roles", roles.list(),
 		"took", time.Since(began).Round(time.Millisecond).String())
-	if wants := src.defaults.ungranted(src.manifest); len(wants) > 0 {
-		s.options.Logger.Info("plugin would like capabilities that its configuration does not grant", "plugin", p.name, "wants", wants)
-	}
 }
 
 // narrow has only those requests wait for the rest of the first load which concern the plugin, now that it has been read what does.
