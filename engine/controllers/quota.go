@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,7 +58,9 @@ func buildQuota(ctx context.Context, t tools) (func(context.Context), error) {
 	}
 	return func(ctx context.Context) {
 		usages.follow()
-		go usages.run(ctx)
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() { usages.run(ctx) })
 		quotas.Run(ctx, quotaWorkers)
 	}, nil
 }
