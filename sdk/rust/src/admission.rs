@@ -193,7 +193,7 @@ impl Response {
         }
         if !self.patch.is_empty() {
             add("patchType", "JSONPatch".into());
-            add("patch", base64(Json::Array(self.patch).to_string().as_bytes()).into());
+            add("patch", base64(Json::Array(self.patch).text().as_bytes()).into());
         }
         if !self.warnings.is_empty() {
             add("warnings", Json::Array(self.warnings));

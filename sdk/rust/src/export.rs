@@ -99,8 +99,8 @@ pub mod exported {
     /// Has the plugin answer one review.
     pub fn role<P>(slot: &Slot<P>, answer: impl FnOnce(&mut P) -> Result<Json>) -> u64 {
         packed(match slot.borrow_mut().as_mut() {
-            Some(plugin) => answer(plugin).unwrap_or_else(failure).to_string(),
-            None => failure("the plugin has not been configured".into()).to_string(),
+            Some(plugin) => answer(plugin).unwrap_or_else(failure).text(),
+            None => failure("the plugin has not been configured".into()).text(),
         })
     }
 

@@ -55,48 +55,63 @@ impl<T: Into<Json>> From<Vec<T>> for Json {
     }
 }
 
-impl fmt::Display for Json {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Json {
+    /// The JSON, as Display has it: without a formatter in between, which takes longer than many a plugin's own work.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::with_capacity(256);
+        self.put(&mut text);
+        text
+    }
+
+    fn put(&self, to: &mut String) {
         match self {
-            Json::Null => f.write_str("null"),
-            Json::Boolean(boolean) => write!(f, "{boolean}"),
-            Json::Integer(number) => write!(f, "{number}"),
-            Json::String(text) => quote(f, text),
+            Json::Null => to.push_str("null"),
+            Json::Boolean(boolean) => to.push_str(if *boolean { "true" } else { "false" }),
+            Json::Integer(number) => to.push_str(&number.to_string()),
+            Json::String(text) => quote(to, text),
             Json::Array(items) => {
-                f.write_str("[")?;
+                to.push('[');
                 for (i, item) in items.iter().enumerate() {
-                    write!(f, "{}{item}", if i > 0 { "," } else { "" })?;
+                    to.push_str(if i > 0 { "," } else { "" });
+                    item.put(to);
                 }
-                f.write_str("]")
+                to.push(']');
             }
             Json::Object(members) => {
-                f.write_str("{")?;
+                to.push('{');
                 for (i, (key, value)) in members.iter().enumerate() {
-                    f.write_str(if i > 0 { "," } else { "" })?;
-                    quote(f, key)?;
-                    write!(f, ":{value}")?;
+                    to.push_str(if i > 0 { "," } else { "" });
+                    quote(to, key);
+                    to.push(':');
+                    value.put(to);
                 }
-                f.write_str("}")
+                to.push('}');
             }
-            Json::Raw(json) => f.write_str(json),
+            Json::Raw(json) => to.push_str(json),
         }
     }
 }
 
-fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    f.write_str("\"")?;
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+fn quote(to: &mut String, text: &str) {
+    to.push('"');
     let mut rest = text;
     // All of these are ASCII, so that no character need be decoded to find them.
     while let Some(at) = rest.bytes().position(|c| c < b' ' || c == b'"' || c == b'\\') {
-        f.write_str(&rest[..at])?;
+        to.push_str(&rest[..at]);
         match rest.as_bytes()[at] {
-            control if control < b' ' => write!(f, "\\u{control:04x}")?,
-            special => write!(f, "\\{}", char::from(special))?,
+            control if control < b' ' => to.push_str(&format!("\\u{control:04x}")),
+            special => to.extend(['\\', char::from(special)]),
         }
         rest = &rest[at + 1..];
     }
-    f.write_str(rest)?;
-    f.write_str("\"")
+    to.push_str(rest);
+    to.push('"');
 }
 
 const DEEPEST: usize = 512;
