@@ -58,6 +58,7 @@ func controllerAliases() map[string]string {
 		names.PodCertificateRequestCleanerController:             "",
 		names.ResourceQuotaController:                            "resourcequota",
 		names.TTLAfterFinishedController:                         "ttl-after-finished",
+		names.ValidatingAdmissionPolicyStatusController:          "",
 		names.VolumeAttributesClassProtectionController:          "",
 		names.RootCACertificatePublisherController:               "root-ca-cert-publisher",
 		names.ServiceAccountController:                           "serviceaccount",

@@ -62,6 +62,7 @@ func allManaged() []managed {
 		{names.CertificateSigningRequestCleanerController, buildCleaning},
 		{names.PodCertificateRequestCleanerController, buildPodCertificateCleaner},
 		{names.KubeAPIServerClusterTrustBundlePublisherController, buildTrustBundle},
+		{names.ValidatingAdmissionPolicyStatusController, buildPolicyStatus},
 		{names.LegacyServiceAccountTokenCleanerController, buildLegacyTokenCleaner},
 		{names.BootstrapSignerController, buildBootstrapSigner},
 		{names.TokenCleanerController, buildBootstrapCleaner},
