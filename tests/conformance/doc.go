@@ -36,7 +36,7 @@
 //	go test ./tests/conformance -record [-run TestAnswers/NAME]
 //
 // That builds tests/conformance/upstream, kube-apiserver with its default flags but for --authorization-mode=Node,RBAC,
-// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=NodeRestriction, and an authentication configuration by
+// --service-cluster-ip-range=10.96.0.0/12, --enable-admission-plugins=NodeRestriction, --allow-privileged, and an authentication configuration by
 // which strangers may ask for its health alone: what gatehouse has by default.
 //
 // TestEveryMethodOnEveryPath is the same for the whole breadth of the API: the gist of the answer to each method on each path

@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
-	"gatehouse/tests/harness"
 	"gatehouse/tests/manifests"
 )
 
@@ -98,7 +97,7 @@ func kinds(t *testing.T, config *rest.Config) []kind {
 func TestKindsAreKubeAPIServers(t *testing.T) {
 	const file = "testdata/kinds.txt"
 	const table = "Accept: application/json;as=Table;v=v1;g=meta.k8s.io"
-	server := harness.Start(t, harness.Options{Flags: asRecorded()})
+	server := startAsRecorded(t)
 	client := newPlain(t, server)
 	var got strings.Builder
 	for _, kind := range kinds(t, server.ClientConfig()) {

@@ -51,6 +51,7 @@ func apiServerOptions(
 		"authorization-mode":       "Node,RBAC",
 		"service-cluster-ip-range": "10.96.0.0/12",
 		"enable-admission-plugins": "NodeRestriction",
+		"allow-privileged":         "true",
 	}
 	for name, value := range flags {
 		if err := set(&sets, name, value); err != nil {
