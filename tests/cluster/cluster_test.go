@@ -107,7 +107,7 @@ func start(t *testing.T) *cluster {
 	kubeconfig := c.certified(t, "system:kube-scheduler")
 	c.scheduler = harness.StartComponent(t, harness.Scheduler,
 		"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
-		"--secure-port", "0")
+		"--secure-port", "0", "--leader-elect-lease-duration", "2m", "--leader-elect-renew-deadline", "110s")
 	c.startNodes(t)
 	return c
 }
@@ -123,6 +123,9 @@ func (c *cluster) configuration(t *testing.T) string {
 }
 
 // startManagers starts two controller managers with all their controllers, as kubeadm would. The second waits for its turn.
+//
+// Those who lead end when they cannot renew their lease in time, and nobody starts them again here. They have longer for it than
+// by default: a write waits for the disk, which for seconds may be busy with what other tests build.
 func (c *cluster) startManagers(t *testing.T) {
 	t.Helper()
 	kubeconfig := c.certified(t, "system:kube-controller-manager")
@@ -139,6 +142,7 @@ func (c *cluster) startManagers(t *testing.T) {
 			"--cluster-name", "kubernetes", "--allocate-node-cidrs", "--cluster-cidr", podNetwork,
 			"--service-cluster-ip-range", "10.96.0.0/16",
 			"--flex-volume-plugin-dir", t.TempDir(), // which it makes, if it is not there
+			"--leader-elect-lease-duration", "30s", "--leader-elect-renew-deadline", "25s",
 			"--node-monitor-grace-period", nodeMonitorGrace))
 		if len(c.managers) == 1 {
 			c.leader(t, string(harness.ControllerManager), "")
@@ -209,6 +213,20 @@ func (c *cluster) namespace(t *testing.T, name string) string {
 	}
 	await(t, c.core("serviceaccounts", name), named("default", func(*corev1.ServiceAccount) error { return nil }))
 	return name
+}
+
+// alive makes sure that no component has ended that should run.
+func (c *cluster) alive(t *testing.T) {
+	t.Helper()
+	for name, component := range map[string]*harness.Program{
+		"second controller manager": c.managers[1], "scheduler": c.scheduler, "fleet's kwok": c.fleet, "straggler's kwok": c.straggler,
+	} {
+		select {
+		case <-component.Exited():
+			t.Errorf("the %s has ended", name)
+		default:
+		}
+	}
 }
 
 // pods are those that there are now.

@@ -49,13 +49,17 @@ func deployment(t *testing.T, c *cluster) {
 // runs wants so many pods, all ready and of an image.
 func runs(want int, image string) func([]*corev1.Pod) error {
 	return func(all []*corev1.Pod) error {
-		addresses := map[string]bool{}
+		addresses, placed := map[string]bool{}, 0
 		for _, pod := range all {
+			if pod.Spec.NodeName != "" {
+				placed++
+			}
 			if pod.DeletionTimestamp == nil && podReady(pod) && pod.Spec.Containers[0].Image == image {
 				addresses[pod.Status.PodIP] = true
 			}
 		}
-		return has(len(all) == want && len(addresses) == want, "%d of %d pods are ready and of image %s", len(addresses), len(all), image)
+		return has(len(all) == want && len(addresses) == want, "of %d pods %d are on nodes, and %d ready and of image %s, want %d",
+			len(all), placed, len(addresses), image, want)
 	}
 }
 

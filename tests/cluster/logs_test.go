@@ -33,6 +33,7 @@ func logs(t *testing.T, c *cluster) {
 		"kube-controller-manager": c.managers[0], "the second kube-controller-manager": c.managers[1], "kube-scheduler": c.scheduler,
 		"kwok": c.fleet, "the straggler's kwok": c.straggler,
 	}
+	c.alive(t)
 	bad, fine := complaints(), excused()
 	for name, program := range components {
 		for line := range strings.Lines(program.Log().String()) {

@@ -6,8 +6,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-
-	"gatehouse/tests/harness"
 )
 
 // restart kills the server in the middle of a rollout. What was acknowledged is there, what was under way goes on, and nobody has
@@ -35,13 +33,7 @@ func restart(t *testing.T, c *cluster) {
 	if now := c.leader(t, "kube-controller-manager", ""); now != leader {
 		t.Errorf("%s leads, want %s to have noticed little", now, leader)
 	}
-	for name, component := range map[string]*harness.Program{"controller manager": c.managers[1], "scheduler": c.scheduler, "kwok": c.fleet} {
-		select {
-		case <-component.Exited():
-			t.Errorf("the %s has ended", name)
-		default:
-		}
-	}
+	c.alive(t)
 	c.kubectl(t, ns, "delete", "deployment", "web")
 	await(t, c.apps("replicasets", ns), none[*appsv1.ReplicaSet])
 	await(t, c.core("pods", ns), none[*corev1.Pod])
