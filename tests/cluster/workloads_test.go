@@ -43,7 +43,7 @@ func statefulSet(t *testing.T, c *cluster) {
 	})
 
 	c.kubectl(t, ns, "delete", "pod", "db-1")
-	await(t, c.core("pods", ns), inOrder) // it comes again by its name
+	await(t, c.core("pods", ns), named("db-1", func(pod *corev1.Pod) error { return has(podReady(pod), "it has not come again") }))
 	c.kubectl(t, ns, "scale", "statefulset/db", "--replicas=1")
 	await(t, c.core("pods", ns), func(all []*corev1.Pod) error {
 		return has(len(all) == 1 && all[0].Name == "db-0", "there are %d pods", len(all))
