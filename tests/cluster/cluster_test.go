@@ -112,14 +112,19 @@ func start(t *testing.T) *cluster {
 	return c
 }
 
-// configuration is the file for a homelab as it lies in the tree, in a cluster that has a controller manager.
+// configuration is the file for a homelab as it lies in the tree, with the line turned on that is for a controller manager.
 func (c *cluster) configuration(t *testing.T) string {
 	t.Helper()
 	config, err := os.ReadFile(filepath.FromSlash("../../configs/homelab.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.write(t, "gatehouse.yaml", string(config)+"\ncontrollers: external\n")
+	const external = "controllers: external"
+	text := strings.Replace(string(config), "# "+external, external, 1)
+	if text == string(config) {
+		t.Fatal("the file does not tell how to leave controllers to a controller manager")
+	}
+	return c.write(t, "gatehouse.yaml", text)
 }
 
 // startManagers starts two controller managers with all their controllers, as kubeadm would. The second waits for its turn.
