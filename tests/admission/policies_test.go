@@ -19,10 +19,12 @@ func configMaps(name string) *registrationv1.MatchResources {
 	}
 }
 
-// policy makes a validating policy about the config maps of a case, and a binding of it.
+// policy makes a validating policy, about the config maps of a case unless it says about what, and a binding of it.
 func (w *world) policy(t *testing.T, name string, spec registrationv1.ValidatingAdmissionPolicySpec, bound func(*registrationv1.ValidatingAdmissionPolicyBindingSpec)) {
 	t.Helper()
-	spec.MatchConstraints = configMaps(name)
+	if spec.MatchConstraints == nil {
+		spec.MatchConstraints = configMaps(name)
+	}
 	mustMake(t, w.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create,
 		&registrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec})
 	binding := registrationv1.ValidatingAdmissionPolicyBindingSpec{
