@@ -2,6 +2,7 @@ package admission
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -35,8 +36,9 @@ type answer func(w http.ResponseWriter, r *http.Request, asked *admissionv1.Admi
 
 func startHook(t *testing.T) *hook { return startHookAt(t, "127.0.0.1", "localhost") }
 
-// startHookAt runs a hook at an address of this machine, with a certificate for a name.
-func startHookAt(t *testing.T, address, name string) *hook {
+// startHookAt runs a hook at an address of this machine, with a certificate for a name, that lets in clients with one of certificates,
+// or everybody if there are none.
+func startHookAt(t *testing.T, address, name string, clients ...*x509.Certificate) *hook {
 	t.Helper()
 	chain, key, err := cert.GenerateSelfSignedCertKey(name, []net.IP{net.ParseIP(address)}, nil)
 	if err != nil {
@@ -54,6 +56,12 @@ func startHookAt(t *testing.T, address, name string) *hook {
 	h.Server = httptest.NewUnstartedServer(h)
 	h.Listener.Close()
 	h.Listener, h.TLS = listener, &tls.Config{Certificates: []tls.Certificate{certificate}}
+	if len(clients) > 0 {
+		h.TLS.ClientAuth, h.TLS.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	}
+	for _, client := range clients {
+		h.TLS.ClientCAs.AddCert(client)
+	}
 	h.Config.ErrorLog = log.New(t.Output(), "", 0)
 	h.StartTLS()
 	t.Cleanup(func() {
