@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -220,17 +221,22 @@ func TestQuotasTellWhatIsUsed(t *testing.T) {
 	}
 	pod("one")
 	pod("two")
+	leases := server.client(t).CoordinationV1().Leases("limited")
+	if err := create(ctx, leases.Create, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "leader"}}); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, func() error { _, err := f.maps.Get(ctx, "kube-root-ca.crt", metav1.GetOptions{}); return err })
 	if err := create(ctx, core.ResourceQuotas("limited").Create, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "quota"}, Spec: corev1.ResourceQuotaSpec{
-		Hard: corev1.ResourceList{"pods": resource.MustParse("10"), "requests.cpu": resource.MustParse("4"), "count/configmaps": resource.MustParse("9")},
+		Hard: corev1.ResourceList{"pods": resource.MustParse("10"), "requests.cpu": resource.MustParse("4"), "count/configmaps": resource.MustParse("9"),
+			"count/leases.coordination.k8s.io": resource.MustParse("9")},
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	used(map[corev1.ResourceName]string{"pods": "2", "requests.cpu": "500m", "count/configmaps": "1"})
+	used(map[corev1.ResourceName]string{"pods": "2", "requests.cpu": "500m", "count/configmaps": "1", "count/leases.coordination.k8s.io": "1"})
 	if err := core.Pods("limited").Delete(ctx, "one", *metav1.NewDeleteOptions(0)); err != nil {
 		t.Fatal(err)
 	}
-	used(map[corev1.ResourceName]string{"pods": "1", "requests.cpu": "250m", "count/configmaps": "1"})
+	used(map[corev1.ResourceName]string{"pods": "1", "requests.cpu": "250m", "count/configmaps": "1", "count/leases.coordination.k8s.io": "1"})
 	finished, err := core.Pods("limited").Get(ctx, "two", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +245,7 @@ func TestQuotasTellWhatIsUsed(t *testing.T) {
 	if _, err := core.Pods("limited").UpdateStatus(ctx, finished, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	used(map[corev1.ResourceName]string{"pods": "0", "requests.cpu": "0", "count/configmaps": "1"})
+	used(map[corev1.ResourceName]string{"pods": "0", "requests.cpu": "0", "count/configmaps": "1", "count/leases.coordination.k8s.io": "1"})
 }
 
 func TestClaimsInUseAreProtectedUntilTheyAreNot(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,6 +23,7 @@ import (
 
 	"gatehouse/engine/controllers/garbage"
 	"gatehouse/engine/objects/cache"
+	"gatehouse/engine/storage"
 )
 
 const (
@@ -38,7 +40,7 @@ func buildQuota(ctx context.Context, t tools) (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
-	usages := newUsages(t)
+	usages := newUsages(ctx, t)
 	started := make(chan struct{})
 	close(started)
 	quotas, err := resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
@@ -70,6 +72,7 @@ func buildQuota(ctx context.Context, t tools) (func(context.Context), error) {
 // what an object counts for.
 type usages struct {
 	tools
+	ctx      context.Context // bounds what listers read, which are given none
 	quotas   corelisters.ResourceQuotaLister
 	follower *cache.Follower
 	kinds    map[*cache.Collection]*usage
@@ -83,11 +86,11 @@ type usage struct {
 	clientcache.SharedIndexInformer
 	kind    garbage.Kind
 	handler clientcache.ResourceEventHandler
-	at      int64 // the revision of the last event that the handler was told
+	told    int64 // the revision of the last event that the handler was told
 }
 
-func newUsages(t tools) *usages {
-	u := &usages{tools: t, quotas: t.Informers.Core().V1().ResourceQuotas().Lister(), follower: t.Cache.Follow(), kinds: map[*cache.Collection]*usage{}}
+func newUsages(ctx context.Context, t tools) *usages {
+	u := &usages{tools: t, ctx: ctx, quotas: t.Informers.Core().V1().ResourceQuotas().Lister(), follower: t.Cache.Follow(), kinds: map[*cache.Collection]*usage{}}
 	for _, k := range t.Kinds() {
 		if k.Namespaced {
 			u.kinds[k.Collection] = &usage{kind: k}
@@ -100,7 +103,7 @@ func newUsages(t tools) *usages {
 func (u *usages) ForResource(resource schema.GroupVersionResource) (informers.GenericInformer, error) {
 	for _, one := range u.kinds {
 		if one.kind.Resource == resource {
-			return unlisted{one}, nil
+			return counted{u.ctx, one}, nil
 		}
 	}
 	return nil, fmt.Errorf("no objects of %s are stored", resource)
@@ -109,15 +112,64 @@ func (u *usages) ForResource(resource schema.GroupVersionResource) (informers.Ge
 // Start implements informerfactory.InformerFactory. Nothing has to be started.
 func (u *usages) Start(<-chan struct{}) {}
 
-// unlisted is a usage as an informer for which there is no lister.
-type unlisted struct{ usage *usage }
+// counted is a usage as an informer, whose lister tells of objects no more than that they are there: how many there are of the kinds
+// that only count is all that the controller lists by it.
+type counted struct {
+	ctx   context.Context
+	usage *usage
+}
 
 // Informer implements informers.GenericInformer.
-func (u unlisted) Informer() clientcache.SharedIndexInformer { return u.usage }
+func (c counted) Informer() clientcache.SharedIndexInformer { return c.usage }
 
 // Lister implements informers.GenericInformer.
-func (u unlisted) Lister() clientcache.GenericLister {
-	return clientcache.NewGenericLister(clientcache.NewIndexer(clientcache.MetaNamespaceKeyFunc, clientcache.Indexers{}), u.usage.kind.Resource.GroupResource())
+func (c counted) Lister() clientcache.GenericLister {
+	return present{counted: c, prefix: c.usage.kind.Prefix}
+}
+
+// present lists the objects below a prefix, from the cache as it is now.
+type present struct {
+	counted
+	prefix string
+}
+
+// ByNamespace implements cache.GenericLister.
+func (p present) ByNamespace(namespace string) clientcache.GenericNamespaceLister {
+	return present{p.counted, p.usage.kind.Prefix + namespace + "/"}
+}
+
+// List implements cache.GenericLister. It knows of no labels.
+func (p present) List(selector labels.Selector) ([]runtime.Object, error) {
+	if !selector.Empty() {
+		return nil, fmt.Errorf("list %s by %q: only all of them can be listed", p.usage.kind.Resource, selector)
+	}
+	view, err := p.usage.kind.Collection.View(p.ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []runtime.Object
+	for entry := range view.Scan(p.prefix, storage.PrefixEnd(p.prefix)) {
+		list = append(list, p.usage.at(entry))
+	}
+	return list, nil
+}
+
+// Get implements cache.GenericLister. The name has the namespace before it unless the lister is that of one.
+func (p present) Get(name string) (runtime.Object, error) {
+	view, err := p.usage.kind.Collection.View(p.ctx)
+	if err != nil {
+		return nil, err
+	}
+	for entry := range view.Scan(p.prefix+name, p.prefix+name+"\x00") {
+		return p.usage.at(entry), nil
+	}
+	return nil, apierrors.NewNotFound(p.usage.kind.Resource.GroupResource(), name)
+}
+
+// at is what an entry tells without being decoded.
+func (u *usage) at(e *cache.Entry) *metav1.PartialObjectMetadata {
+	namespace, name, _ := strings.Cut(strings.TrimPrefix(e.Key(), u.kind.Prefix), "/")
+	return bare(namespace, name)
 }
 
 // AddEventHandlerWithResyncPeriod implements cache.SharedIndexInformer; there is one handler, which is told of updates and deletions.
@@ -176,26 +228,26 @@ func (u *usages) run(ctx context.Context) {
 // tell tells a handler of the events since it was last told. Before it has been, and when some have gone unseen, it is told that
 // something has gone in each namespace that has a quota.
 func (u *usages) tell(ctx context.Context, one *usage) error {
-	events, upTo, held, err := one.kind.Collection.Since(ctx, one.at)
+	events, upTo, held, err := one.kind.Collection.Since(ctx, one.told)
 	if err != nil {
 		return err
 	}
-	one.at = upTo
+	one.told = upTo
 	if !held {
 		quotas, err := u.quotas.List(labels.Everything())
 		for _, quota := range quotas {
-			one.handler.OnDelete(gone(quota.Namespace, ""))
+			one.handler.OnDelete(bare(quota.Namespace, ""))
 		}
 		return err
 	}
 	for _, e := range events {
-		namespace, name, _ := strings.Cut(strings.TrimPrefix(e.Entry.Key(), one.kind.Prefix), "/")
-		switch limited, err := u.limited(namespace); {
+		object := one.at(e.Entry)
+		switch limited, err := u.limited(object.Namespace); {
 		case err != nil:
 			return err
 		case !limited:
 		case e.Kind == cache.Deleted:
-			one.handler.OnDelete(gone(namespace, name))
+			one.handler.OnDelete(object)
 		case e.Kind == cache.Modified && counts(one.kind.Resource.GroupResource()):
 			if err := u.tellUpdate(one, e); err != nil {
 				return err
@@ -231,7 +283,7 @@ func (u *usages) tellUpdate(one *usage, e *cache.Event) error {
 	return nil
 }
 
-// gone is an object of which nothing is known but where it was.
-func gone(namespace, name string) *metav1.PartialObjectMetadata {
+// bare is an object of which nothing is known but where it is.
+func bare(namespace, name string) *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 }
