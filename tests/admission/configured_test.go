@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -20,6 +22,8 @@ import (
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/utils/ptr"
+
+	"gatehouse/tests/harness"
 )
 
 // configuration is an AdmissionConfiguration whose webhooks are called with the credentials of a kubeconfig.
@@ -134,6 +138,48 @@ func TestMembersDoWhatTheirConfigurationSays(t *testing.T) {
 			t.Errorf("the webhook was given %q, want the token", got)
 		}
 	})
+}
+
+// TestAServerWhoseMembersRefuseTheirConfigurationDoesNotStart has mistakes that only the members themselves find, among them some that
+// have no work yet.
+func TestAServerWhoseMembersRefuseTheirConfigurationDoesNotStart(t *testing.T) {
+	for member, test := range map[string]struct{ configuration, want string }{
+		"PodSecurity": {"{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: strict}}",
+			`PodSecurity configuration error: enforce: must be one of privileged, baseline, restricted`},
+		"ValidatingAdmissionWebhook": {"{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: hooks}",
+			`kubeConfigFile: Invalid value: "hooks": must be an absolute file path`},
+		"ResourceQuota": {"{apiVersion: apiserver.config.k8s.io/v1, kind: ResourceQuotaConfiguration, limited: []}", `unknown field "limited"`},
+	} {
+		t.Run(member, func(t *testing.T) {
+			path := file(t, "admission.yaml", "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"+
+				"- name: "+member+"\n  configuration: "+test.configuration+"\n")
+			output := failToStart(t, "--admission-config-file", path)
+			for _, want := range []string{"set up admission member " + member + " as " + path + " says: ", test.want} {
+				if !strings.Contains(output, want) {
+					t.Errorf("the server says\n\t%s\nwant it to contain\n\t%s", output, want)
+				}
+			}
+		})
+	}
+}
+
+// failToStart runs a server that must not start, and returns what it says.
+func failToStart(t *testing.T, flags ...string) string {
+	t.Helper()
+	process, err := harness.Launch(t.Context(), harness.Options{DataDir: filepath.Join(t.TempDir(), "data"), Flags: flags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	select {
+	case <-process.Exited():
+		return process.Log().String()
+	case <-ctx.Done():
+		_ = process.Kill() // it is to be gone; that it was there is what is told
+		t.Fatalf("the server starts:\n%s", process.Log())
+		return ""
+	}
 }
 
 // clientIdentity makes a certificate that a kubeconfig holds, and what servers know it by.
