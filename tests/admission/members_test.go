@@ -197,19 +197,19 @@ func resize(t *testing.T, w *world) {
 	mustMake(t, w.StorageV1().StorageClasses().Create, fixed)
 	for name, want := range map[string]string{"growing": "", "fixed": "only dynamically provisioned pvc can be resized"} {
 		claims := w.CoreV1().PersistentVolumeClaims("default")
-		made := mustMake(t, claims.Create, claim(name, &name))
-		made.Status.Phase, made.Status.Capacity = corev1.ClaimBound, amounts("storage", "1Gi")
-		made.Spec.VolumeName = "volume"
-		made, err := claims.Update(t.Context(), made, metav1.UpdateOptions{})
-		if err != nil {
+		mustMake(t, claims.Create, claim(name, &name))
+		// Patches, for the claim's protection writes to it, too.
+		patch := func(change string, subresources ...string) error {
+			_, err := claims.Patch(t.Context(), name, types.MergePatchType, []byte(change), metav1.PatchOptions{}, subresources...)
+			return err
+		}
+		if err := patch(`{"spec":{"volumeName":"volume"}}`); err != nil {
 			t.Fatal(err)
 		}
-		made.Status.Phase, made.Status.Capacity = corev1.ClaimBound, amounts("storage", "1Gi")
-		if made, err = claims.UpdateStatus(t.Context(), made, metav1.UpdateOptions{}); err != nil {
+		if err := patch(`{"status":{"phase":"Bound","capacity":{"storage":"1Gi"}}}`, "status"); err != nil {
 			t.Fatal(err)
 		}
-		made.Spec.Resources.Requests = amounts("storage", "2Gi")
-		_, err = claims.Update(t.Context(), made, metav1.UpdateOptions{})
+		err := patch(`{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}`)
 		if want == "" && err != nil {
 			t.Errorf("grow a claim of class %s: %v", name, err)
 		}
