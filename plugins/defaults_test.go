@@ -191,6 +191,36 @@ func TestABrokenModuleDeniesWhatItsAuthorSaysIfSomebodyVouchesForIt(t *testing.T
 	}
 }
 
+// TestWhatAnAuthorMayHaveSaidIsDeniedAsLongAsNobodyKnows is about subresources, which no plugin is asked about by default: with a module
+// that is for them alone, and is not what it should be, they would pass.
+func TestWhatAnAuthorMayHaveSaidIsDeniedAsLongAsNobodyKnows(t *testing.T) {
+	const aboutExec = `rules: [{operations: [CONNECT], apiGroups: [""], apiVersions: [v1], resources: [pods/exec]}]`
+	good, trap := module(t, "trap"), module(t, "start-trap")
+	of := func(wasm, text string) string { return saying(t, wasm, plugins.DefaultsSection, text) }
+	another := "sha256: " + strings.Repeat("ab", 32)
+	for _, test := range []struct {
+		name, module, config string
+		denied               bool
+	}{
+		{"it serves", of(good, "admission: {"+aboutExec+"}"), "", true},
+		{"it does not start", of(trap, "admission: {"+aboutExec+"}"), "", true},
+		{"its author speaks of something else", of(trap, "admission: {"+aboutPods+"}"), "", false},
+		{"its author says nothing", trap, "", false},
+		{"it is another than it should be", of(good, "admission: {"+aboutPods+"}"), another, true},
+		{"it is another, and its operator says what concerns it", of(good, ""), "admission: {" + aboutPods + "}\n" + another, false},
+		{"what its author says cannot be read", of(good, "admission: ["), "", true},
+		{"it is damaged", of(good, "admission: {"+aboutExec+"}")[:len(good)+1], "", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := open(t, files{"p.wasm": test.module, "p.yaml": test.config + "\n"})
+			got := plugintest.Fate(h.admit(t.Context(), plugintest.Exec(plugintest.Pod(nil))))
+			if denied := got != "allowed"; denied != test.denied {
+				t.Errorf("exec is %s; the plugin is %s: %v", got, h.only().State, h.only().Fault)
+			}
+		})
+	}
+}
+
 func TestOnlyWhatConcernsAPluginWaitsForItsModuleToStart(t *testing.T) {
 	dir, started := t.TempDir(), make(chan struct{})
 	h := &host{t: t, dir: dir, log: &plugintest.Log{}}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"gatehouse/plugins/field"
+	"gatehouse/plugins/internal/binary"
 	"gatehouse/plugins/meter"
 	"gatehouse/plugins/sandbox"
 )
@@ -40,7 +41,8 @@ type source struct {
 	wasm []byte
 	// digest identifies the module's bytes and the way they are compiled, revision these and the manifest's.
 	digest, revision string
-	// manifest is the operator's, with the author's defaults where the module is vouched for and they can be read.
+	// manifest is the operator's, with the author's defaults where the module is vouched for and they can be read, and otherwise
+	// without what the author could have said: see manifest.withoutAuthor.
 	manifest *manifest
 	// defaults are the author's; nil for none.
 	defaults *defaults
@@ -56,6 +58,7 @@ func newPlugin(o *Options, name string) *plugin {
 	if err != nil && m == nil {
 		m = unknownManifest() // the load will find the same, and say so
 	}
+	m = m.withoutAuthor()
 	p.state.Store(&state{manifest: m, roles: peekRoles(m, dir, name), changed: time.Now(), loaded: make(chan struct{})})
 	return p
 }
@@ -242,7 +245,7 @@ func readSource(o *Options, name string) (source, error) {
 	if m == nil {
 		return source{}, err
 	}
-	src := source{manifest: m, roles: peekRoles(m, o.Dir, name)}
+	src := source{manifest: m.withoutAuthor(), roles: peekRoles(m, o.Dir, name)}
 	if err != nil {
 		return src, err
 	}
@@ -269,19 +272,25 @@ func readSource(o *Options, name string) (source, error) {
 	if err := m.verify(o.Dir, name, src.wasm, o.PublicKeys); err != nil {
 		return src, err
 	}
-	err = src.addDefaults(raw)
+	err = src.addDefaults(m, raw)
 	return src, err
 }
 
-// addDefaults completes the manifest, of which raw is the text, with what the module's author says. The module must have been vouched for:
-// otherwise whoever smuggled it in could say which requests the broken plugin does not deny. After an error the manifest is as before.
-func (src *source) addDefaults(raw []byte) error {
+// addDefaults makes the manifest what the operator says, m, of which raw is the text, with what the module's author says. The module must
+// have been vouched for: otherwise whoever smuggled it in could say which requests the broken plugin does not deny. After an error, and for
+// what is no module, the manifest is as before.
+func (src *source) addDefaults(m *manifest, raw []byte) error {
 	d, err := readDefaults(src.wasm)
-	if err != nil || d == nil {
+	if err != nil {
 		return err
 	}
-	m, err := d.under(raw)
-	if err != nil {
+	if d == nil {
+		if _, err := binary.Read(src.wasm); err == nil {
+			src.manifest = m
+		}
+		return nil
+	}
+	if m, err = d.under(raw); err != nil {
 		return fmt.Errorf("its configuration does not go with the module's section %s: %w", d.section, err)
 	}
 	src.manifest, src.defaults, src.roles = m, d, rolesWithout(m, bytes.NewReader(src.wasm))

@@ -78,6 +78,8 @@ type admissionConfig struct {
 	Phases []phase `json:"phases,omitempty"`
 	// Rules are what it is asked about; defaultRules when left out.
 	Rules []admissionregistrationv1.RuleWithOperations `json:"rules,omitempty"`
+	// unruled is set if they were left out.
+	unruled bool
 	// MatchPolicy is Exact or Equivalent; Equivalent when left out, so that a rule cannot be evaded through another version.
 	MatchPolicy admissionregistrationv1.MatchPolicyType `json:"matchPolicy,omitempty"`
 	// NamespaceSelector and ObjectSelector select by labels; everything when left out. selectors is both, once they have been read.
@@ -152,7 +154,7 @@ func (m *manifest) setDefaults() {
 		m.Admission.Phases = []phase{mutate, validate}
 	}
 	if m.Admission.Rules == nil {
-		m.Admission.Rules = defaultRules()
+		m.Admission.Rules, m.Admission.unruled = defaultRules(), true
 	}
 	if m.Admission.MatchPolicy == "" {
 		m.Admission.MatchPolicy = admissionregistrationv1.Equivalent
@@ -175,13 +177,31 @@ func defaultRules() []admissionregistrationv1.RuleWithOperations {
 	}}
 }
 
+// everyRule is every write there is.
+func everyRule() []admissionregistrationv1.RuleWithOperations {
+	return []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},
+	}}
+}
+
+// withoutAuthor is an operator's manifest as long as it is not known what the module's author says. If neither have said which writes
+// concern the plugin, these can be any: an author may have named subresources, which defaultRules lack.
+func (m *manifest) withoutAuthor() *manifest {
+	if !m.Admission.unruled {
+		return m
+	}
+	other, admission := *m, *m.Admission
+	admission.Rules = everyRule()
+	other.Admission = &admission
+	_ = other.show() // as m could be
+	return &other
+}
+
 // unknownManifest stands for a name.yaml that cannot be read: nobody knows what it would have let pass, so it concerns every
 // request there is.
 func unknownManifest() *manifest {
-	m := &manifest{Admission: &admissionConfig{Rules: []admissionregistrationv1.RuleWithOperations{{
-		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},
-	}}}}
+	m := &manifest{Admission: &admissionConfig{Rules: everyRule()}}
 	m.setDefaults()
 	_ = m.show() // there are neither settings nor capabilities that could keep it from being written
 	m.Admission.selectors = selectors{labels.Everything(), labels.Everything()}

@@ -74,6 +74,12 @@ func Delete(pod *core.Pod) admission.Attributes {
 		&metav1.DeleteOptions{}, false, jane())
 }
 
+// Exec is a command that jane runs in a Pod.
+func Exec(pod *core.Pod) admission.Attributes {
+	return admission.NewAttributesRecord(&core.PodExecOptions{}, nil, schema.GroupVersionKind{Version: "v1", Kind: "PodExecOptions"},
+		pod.Namespace, pod.Name, pods(), "exec", admission.Connect, nil, false, jane())
+}
+
 func pods() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 }
