@@ -216,6 +216,10 @@ func TestANamespaceSelectorNeedsSomebodyWhoKnowsNamespaces(t *testing.T) {
 	if got := h.only(); got.State != plugins.Broken || !strings.Contains(got.Fault.Error(), "admission.namespaceSelector") {
 		t.Errorf("it is %s because of %v", got.State, got.Fault)
 	}
+	got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(nil))))
+	if !strings.Contains(got, "nobody here who knows the labels of namespaces") {
+		t.Errorf("got %s, want the broken plugin to deny", got)
+	}
 }
 
 func TestLabelsOfANamespaceThatChangeCountAtOnce(t *testing.T) {

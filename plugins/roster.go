@@ -171,7 +171,7 @@ func (r *roster) admitting(w *request, namespaces *namespace.Matcher) ([]candida
 // within are the plugins of all that do not select other namespaces than the write's. Where that is not easily said they all are: each
 // plugin's selectors are looked at once more.
 func (r *roster) within(all *concerned, w *request, namespaces *namespace.Matcher) []candidate {
-	if !all.selective || w.GetNamespace() == "" || w.GetResource().Resource == "namespaces" {
+	if !all.selective || w.GetNamespace() == "" || w.GetResource().Resource == "namespaces" || namespaces.NamespaceLister == nil {
 		return all.plugins
 	}
 	has, err := namespaces.GetNamespaceLabels(w.Attributes)

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -34,9 +35,13 @@ func parseSelector(selector *metav1.LabelSelector, key string) (labels.Selector,
 }
 
 // selects reports whether the labels of a write's namespace and object are those that the plugin asks for; the logic is that of
-// upstream's webhooks. Errors are Statuses, about the namespace.
+// upstream's webhooks. Errors are Statuses, about the namespace. Where nobody knows the labels of namespaces, a plugin that selects by them is
+// broken, and selects all.
 func (s *selectors) selects(a admission.Attributes, namespaces *namespace.Matcher) (bool, error) {
-	matches, namespaceErr := namespaces.MatchNamespaceSelector(s, a)
+	matches, namespaceErr := true, (*apierrors.StatusError)(nil)
+	if namespaces.NamespaceLister != nil {
+		matches, namespaceErr = namespaces.MatchNamespaceSelector(s, a)
+	}
 	if !matches && namespaceErr == nil {
 		return false, nil
 	}
