@@ -25,9 +25,10 @@ type Inventory struct {
 	mu sync.Mutex // guards what follows
 	// held is what each list had when it was last read.
 	held []heldList
-	// data is made of held, and revision counts how often.
+	// data is made of held, and revision counts how often; behind is set while held has what data has not.
 	data     []byte
 	revision uint64
+	behind   bool
 }
 
 // inventoryList is one list that the grants allow, of all namespaces where namespace is empty.
@@ -93,20 +94,21 @@ func (i *Inventory) Current(ctx context.Context) (data []byte, revision uint64, 
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	news := false
 	for n := range i.lists {
 		read, err := i.refresh(ctx, n)
 		if err != nil {
 			return nil, 0, fmt.Errorf("list every %s: %w", i.lists[n].kind.Kind, err)
 		}
-		news = news || read
+		i.behind = i.behind || read
 	}
-	if !news {
+	if !i.behind {
 		return i.data, i.revision, nil
 	}
-	if i.data, err = i.encode(); err != nil {
+	data, err = i.encode()
+	if err != nil {
 		return nil, 0, err
 	}
+	i.data, i.behind = data, false
 	i.revision++
 	return i.data, i.revision, nil
 }

@@ -92,6 +92,8 @@ type cluster struct {
 	lists   map[string][]string
 	changed map[string]int64
 	read    int
+	// lost is a kind of which nothing can be told.
+	lost string
 }
 
 func (c *cluster) Get(context.Context, schema.GroupVersionKind, string, string, int64) ([]byte, error) {
@@ -109,6 +111,9 @@ func (c *cluster) List(_ context.Context, kind schema.GroupVersionKind, namespac
 }
 
 func (c *cluster) Changed(_ context.Context, kind schema.GroupVersionKind) (int64, error) {
+	if kind.Kind == c.lost {
+		return 0, fmt.Errorf("no %s is known", kind.Kind)
+	}
 	return c.changed[kind.Kind], nil
 }
 
@@ -152,6 +157,13 @@ func TestDataInventoryHoldsWhatIsGrantedAndFollowsIt(t *testing.T) {
 		}, claim("shop", "b", "a.example.com"), "failed: cannot read data.inventory: list every Namespace: more than ", 4},
 		{"until there is room again", func() { c.set("Namespace", "", `{"metadata":{"name":"shop","labels":{"open":"yes"}}}`) },
 			claim("shop", "b", "a.example.com"), "allowed", 5},
+		{"something has changed, and of something else nothing can be told", func() {
+			c.set("Namespace", "", `{"metadata":{"name":"shop"}}`)
+			c.lost = "ConfigMap"
+		}, claim("shop", "b", "a.example.com"), "failed: cannot read data.inventory: list every ConfigMap: no ConfigMap is known", 6},
+		{"until that can be told again", func() { c.lost = "" }, claim("shop", "b", "a.example.com"), "denied: the namespace shop is closed", 6},
+		{"and it has changed back", func() { c.set("Namespace", "", `{"metadata":{"name":"shop","labels":{"open":"yes"}}}`) },
+			claim("shop", "b", "a.example.com"), "allowed", 7},
 	} {
 		step.change()
 		if got := verdict(ask(m, step.request)); !strings.HasPrefix(got, step.want) {
