@@ -223,7 +223,8 @@ func formatPluginConfigurations(text *bytes.Buffer, all map[string]PluginConfigu
 	return nil
 }
 
-// WithoutSecrets is the configuration for others than its operator to see: what plugins are given as settings and as keys is left out.
+// WithoutSecrets is the configuration for others than its operator to see: what plugins are given as settings and as keys is left out,
+// and all comments on plugins.
 func (c Config) WithoutSecrets() (Config, error) {
 	shown := make(map[string]PluginConfiguration, len(c.Plugins.Configurations))
 	for name, one := range c.Plugins.Configurations {
@@ -242,8 +243,9 @@ func (c Config) WithoutSecrets() (Config, error) {
 	return c, nil
 }
 
-// hide replaces what may be secret in a plugin's configuration.
+// hide replaces what may be secret in a plugin's configuration. Comments go as well: settings may have been commented out.
 func hide(node *yaml.Node) {
+	node.HeadComment, node.LineComment, node.FootComment = "", "", ""
 	for i, part := range node.Content {
 		if key := node.Content[max(0, i-1)].Value; node.Kind == yaml.MappingNode && i%2 == 1 && (key == "settings" || key == "jwks") {
 			*part = yaml.Node{Kind: yaml.ScalarNode, Value: "(not shown)"}

@@ -13,7 +13,8 @@ func withPlugin(lines ...string) string {
 }
 
 func TestTheFileMayConfigurePlugins(t *testing.T) {
-	c, err := load(t, withPlugin("owner-label:", "  failurePolicy: Ignore # for now", "  settings: {key: \"007\"}", "off:"), nil, "--plugins-deadline", "2s")
+	c, err := load(t, withPlugin("owner-label:", "  failurePolicy: Ignore # for now", "  settings:", "    key: \"007\"",
+		"    # key: \"0070\"", "  # settings: {key: \"00700\"}", "off:"), nil, "--plugins-deadline", "2s")
 	if err != nil {
 		t.Fatal(err)
 	}
