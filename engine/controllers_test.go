@@ -248,6 +248,36 @@ func TestQuotasTellWhatIsUsed(t *testing.T) {
 	used(map[corev1.ResourceName]string{"pods": "0", "requests.cpu": "0", "count/configmaps": "1", "count/leases.coordination.k8s.io": "1"})
 }
 
+// TestQuotasCountWhatNobodyElseFollows has a quota of what no other part of the server has an informer of, after admission has been set up
+// for another quota.
+func TestQuotasCountWhatNobodyElseFollows(t *testing.T) {
+	server := serve(t, testConfig(t, t.TempDir()))
+	core, ctx := server.client(t).CoreV1(), t.Context()
+	for _, namespace := range []string{"first", "second"} {
+		newFamily(t, core, namespace)
+		for _, counted := range []corev1.ResourceName{"configmaps", "replicationcontrollers", "secrets", "services", "persistentvolumeclaims", "resourcequotas"} {
+			if namespace == "first" && counted != "configmaps" {
+				continue
+			}
+			name := string(counted)
+			if err := create(ctx, core.ResourceQuotas(namespace).Create, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: name},
+				Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{counted: resource.MustParse("20")}}}); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() error {
+				quota, err := core.ResourceQuotas(namespace).Get(ctx, name, metav1.GetOptions{})
+				if _, known := quota.Status.Used[counted]; err == nil && !known {
+					err = fmt.Errorf("it is not known how many %s are used", name)
+				}
+				return err
+			})
+		}
+		if err := create(ctx, core.ConfigMaps(namespace).Create, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "counted"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestClaimsInUseAreProtectedUntilTheyAreNot(t *testing.T) {
 	server := serve(t, testConfig(t, t.TempDir()))
 	core, ctx := server.client(t).CoreV1(), t.Context()

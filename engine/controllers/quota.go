@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	quota "k8s.io/apiserver/pkg/quota/v1"
 	"k8s.io/apiserver/pkg/quota/v1/generic"
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -40,6 +42,9 @@ func buildQuota(ctx context.Context, t tools) (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := listCounted(t, configuration.Evaluators()); err != nil {
+		return nil, err
+	}
 	usages := newUsages(ctx, t)
 	started := make(chan struct{})
 	close(started)
@@ -65,6 +70,24 @@ func buildQuota(ctx context.Context, t tools) (func(context.Context), error) {
 		running.Go(func() { usages.run(ctx) })
 		quotas.Run(ctx, quotaWorkers)
 	}, nil
+}
+
+// listCounted asks for the informers by which objects are listed that count for more than that they are there. Of some, ReplicationControllers
+// for one, nobody else ever does, and what is asked for only when it is to be listed is never started.
+func listCounted(t tools, evaluators []quota.Evaluator) error {
+	kinds := t.Kinds()
+	for _, evaluator := range evaluators {
+		at := slices.IndexFunc(kinds, func(k garbage.Kind) bool { return k.Resource.GroupResource() == evaluator.GroupResource() })
+		if at < 0 {
+			return fmt.Errorf("quotas count %s, of which none are stored", evaluator.GroupResource())
+		}
+		informer, err := t.Informers.ForResource(kinds[at].Resource)
+		if err != nil {
+			return err
+		}
+		informer.Informer()
+	}
+	return nil
 }
 
 // usages tells the quota controller what is used no more, from the cache's events. It is asked for informers, and gives some that know

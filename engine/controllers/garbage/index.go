@@ -35,8 +35,9 @@ type Kind struct {
 // kind is a Kind, and how far the index knows it.
 type kind struct {
 	Kind
-	// at is the revision that last changed the collection as the index knows it; 0 before it has been looked at. index.mu guards it.
-	at int64
+	// at is the revision that last changed the collection as the index knows it, once known says that it does. index.mu guards both.
+	at    int64
+	known bool
 }
 
 // name takes a key apart.
@@ -84,7 +85,7 @@ type index struct {
 	logger   *slog.Logger
 	follower *cache.Follower
 
-	mu    sync.Mutex // guards all below, and kind.at
+	mu    sync.Mutex // guards all below, and what kinds say it guards
 	kinds map[*cache.Collection]*kind
 	// named finds kinds by what references say.
 	named      map[schema.GroupVersionKind]*kind
@@ -144,6 +145,9 @@ func (x *index) find(apiVersion, name string) *kind {
 func (x *index) update(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if err := x.begin(ctx); err != nil {
+		return err
+	}
 	for _, collection := range x.follower.Take() {
 		if k := x.kinds[collection]; k != nil {
 			if err := x.advance(ctx, k); err != nil {
@@ -158,6 +162,9 @@ func (x *index) update(ctx context.Context) error {
 func (x *index) updateAll(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if err := x.begin(ctx); err != nil {
+		return err
+	}
 	for _, k := range x.kinds {
 		if err := x.advance(ctx, k); err != nil {
 			return err
@@ -166,13 +173,42 @@ func (x *index) updateAll(ctx context.Context) error {
 	return nil
 }
 
-// advance takes in what has happened to one collection. mu must be held.
+// begin looks at the kinds that have not been looked at. Each is held as it is before the first reference is followed: whatever owner
+// is found then and goes later goes with an event that is still to be taken in. mu must be held.
+func (x *index) begin(ctx context.Context) error {
+	views := map[*kind]cache.View{}
+	for _, k := range x.kinds {
+		if k.known {
+			continue
+		}
+		view, err := k.Collection.View(ctx)
+		if err != nil {
+			return err
+		}
+		views[k] = view
+	}
+	for k, view := range views {
+		x.look(k, view)
+	}
+	return nil
+}
+
+// look takes in all objects of a kind, of which none is known. mu must be held.
+func (x *index) look(k *kind, view cache.View) {
+	k.known, k.at = true, view.Changed()
+	for entry := range view.Scan("", "") {
+		l := x.linksOf(entry)
+		x.added(k, entry.Key(), &links{}, &l)
+	}
+}
+
+// advance takes in what has happened to one collection, which has been looked at. mu must be held.
 func (x *index) advance(ctx context.Context, k *kind) error {
 	events, upTo, held, err := k.Collection.Since(ctx, k.at)
 	switch {
 	case err != nil:
 		return err
-	case !held || k.at == 0:
+	case !held:
 		return x.rebuild(ctx, k)
 	}
 	for _, e := range events {
@@ -182,25 +218,15 @@ func (x *index) advance(ctx context.Context, k *kind) error {
 	return nil
 }
 
-// rebuild looks at all objects of a kind anew. Should some have gone unseen, those that depended on them are found by looking at
-// every reference once more. mu must be held.
+// rebuild looks at all objects of a kind anew. Some may have gone unseen: those that depended on them are found by looking at every
+// reference once more. mu must be held.
 func (x *index) rebuild(ctx context.Context, k *kind) error {
 	view, err := k.Collection.View(ctx)
 	if err != nil {
 		return err
 	}
-	again := k.at != 0
-	if again {
-		x.forget(k)
-	}
-	for entry := range view.Scan("", "") {
-		l := x.linksOf(entry)
-		x.added(k, entry.Key(), &links{}, &l)
-	}
-	k.at = view.Changed()
-	if !again {
-		return nil
-	}
+	x.forget(k)
+	x.look(k, view)
 	for uid, owner := range x.waiting {
 		if owner.kind == k {
 			if entry := view.Get(owner.key); entry == nil || x.uidOf(entry) != uid {
@@ -366,6 +392,15 @@ func (x *index) present(k *kind, key string) *cache.Entry {
 
 // linksOf is nothing for what cannot be read. mu must be held.
 func (x *index) linksOf(e *cache.Entry) links {
+	l, err := x.read(e)
+	if err != nil {
+		x.logger.Warn("an object cannot be read, so that it has no owners", "object", e.Key(), "error", err)
+	}
+	return l
+}
+
+// read finds the links of an object. mu must be held.
+func (x *index) read(e *cache.Entry) (links, error) {
 	x.scratch = e.AppendContent(x.scratch[:0])
 	l, err := readLinks(x.scratch)
 	if err != nil {
@@ -374,10 +409,7 @@ func (x *index) linksOf(e *cache.Entry) links {
 	if cap(x.scratch) > mostScratch {
 		x.scratch = nil
 	}
-	if err != nil {
-		x.logger.Warn("an object cannot be read, so that it has no owners", "object", e.Key(), "error", err)
-	}
-	return l
+	return l, err
 }
 
 // mostScratch is the largest buffer that is kept for the next object.
@@ -396,7 +428,8 @@ func decodedLinks(e *cache.Entry) (links, error) {
 	return linksOfObject(decoded)
 }
 
-// state is an object as it is now: what ties it to others and the revision of that; found is false if it is no more.
+// state is an object as it is now: what ties it to others and the revision of that; found is false if it is no more. What cannot be
+// read may be there: that is an error, by which whatever it may own stays.
 func (x *index) state(ctx context.Context, o object) (l links, revision int64, found bool, err error) {
 	entry, err := o.kind.Collection.Get(ctx, o.key)
 	if err != nil || entry == nil {
@@ -404,7 +437,10 @@ func (x *index) state(ctx context.Context, o object) (l links, revision int64, f
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if l = x.linksOf(entry); l.uid != o.uid {
+	switch l, err = x.read(entry); {
+	case err != nil:
+		return links{}, 0, false, fmt.Errorf("see whether there is %s: %w", o, err)
+	case l.uid != o.uid:
 		return links{}, 0, false, nil
 	}
 	return l, entry.Revision(), true, nil

@@ -200,6 +200,60 @@ func TestDependentsOfWhatWentUnseenAreJudged(t *testing.T) {
 	}
 }
 
+// TestDependentsOfWhatGoesDuringTheFirstLookAreJudged has owners go while the first kind is being looked at, when they have been found
+// there by what depends on them.
+func TestDependentsOfWhatGoesDuringTheFirstLookAreJudged(t *testing.T) {
+	w := newWorld(t, 8192)
+	ofOther := func(number int, name string) metav1.OwnerReference {
+		kind := w.kinds[1-number].Kind
+		return metav1.OwnerReference{APIVersion: "example.org/v1", Kind: kind.Kind, Name: name, UID: types.UID(fmt.Sprint(name, 1-number))}
+	}
+	want := map[string]bool{}
+	var owners []string
+	for i, kind := range w.kinds {
+		owner, dependent, signal := kind.Prefix+"ns/owner", kind.Prefix+"ns/dependent", kind.Prefix+"ns/signal"
+		owners = append(owners, owner)
+		w.put(owner, metav1.ObjectMeta{UID: types.UID(fmt.Sprint("owner", i))})
+		w.put(dependent, metav1.ObjectMeta{UID: types.UID(fmt.Sprint("d", i)), OwnerReferences: []metav1.OwnerReference{ofOther(i, "owner")}})
+		w.put(signal, metav1.ObjectMeta{UID: types.UID(fmt.Sprint("s", i)), OwnerReferences: []metav1.OwnerReference{ofOther(i, "nobody")}})
+		want[dependent], want[signal] = true, true
+	}
+	note := w.index.work.judge
+	w.index.work.judge = func(o object) {
+		note(o)
+		for _, owner := range owners {
+			w.delete(owner)
+		}
+		owners = nil
+	}
+	w.known()
+	if diff := cmp.Diff(want, w.judged); diff != "" {
+		t.Errorf("judged (-want +got):\n%s", diff)
+	}
+}
+
+// TestWhatOwnersThatCannotBeReadOwnStays asks what becomes of a dependent when what is stored of its owner is broken.
+func TestWhatOwnersThatCannotBeReadOwnStays(t *testing.T) {
+	w := newWorld(t, 8192)
+	c := &Collector{index: w.index}
+	owner, dependent := w.kinds[0].Prefix+"ns/owner", w.kinds[1].Prefix+"ns/dependent"
+	references := []metav1.OwnerReference{{APIVersion: "example.org/v1", Kind: "widgets", Name: "owner", UID: "owner"}}
+	w.put(owner, metav1.ObjectMeta{UID: "owner"})
+	w.put(dependent, metav1.ObjectMeta{UID: "d", OwnerReferences: references})
+	w.known()
+	o := object{w.index.find("example.org/v1", "gadgets"), dependent, "d"}
+	if solid, void, waiting, err := c.classify(t.Context(), o, references); err != nil || len(solid) != 1 {
+		t.Fatalf("with an owner: solid %v, void %v, waiting %v, %v", solid, void, waiting, err)
+	}
+	w.write(owner, []byte("{broken"))
+	if _, void, _, err := c.classify(t.Context(), o, references); err == nil || len(void) > 0 {
+		t.Errorf("with an owner that cannot be read: void %v, %v", void, err)
+	}
+	if err := c.judge(t.Context(), o); err == nil {
+		t.Error("a dependent of an owner that cannot be read was judged")
+	}
+}
+
 // TestKindsThatGoAreForgotten takes a kind away and gives it back.
 func TestKindsThatGoAreForgotten(t *testing.T) {
 	w := newWorld(t, 8192)
