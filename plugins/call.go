@@ -136,7 +136,7 @@ func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, a
 	err := fmt.Errorf("failed calling %s plugin %q%s: %w", nounOf(c.role), c.plugin.name, c.revision(), fault)
 	attrs := append([]slog.Attr{
 		slog.String("plugin", c.plugin.name), slog.String("revision", c.state.revision), slog.Any("fault", fault.Kind),
-		slog.String("cause", fault.Error()), slog.String("in", place),
+		slog.String("cause", fault.Cause), slog.String("in", place), // what it quotes is for the client alone
 	}, about...)
 	if fault.Detail != "" {
 		attrs = append(attrs, slog.String("detail", fault.Detail))
@@ -144,7 +144,7 @@ func (c *call) failed(ctx context.Context, fault *sandbox.Fault, place string, a
 	if c.state.manifest.FailurePolicy == ignore {
 		c.count(ignoredResult)
 		c.set.options.Logger.LogAttrs(ctx, levelOf(fault, slog.LevelWarn), "plugin failed, the request goes on without it", attrs...)
-		annotate(fmt.Sprintf("%s.failed-open.plugins.gatehouse.dev/%s", place, c.plugin.name), fault.Error())
+		annotate(fmt.Sprintf("%s.failed-open.plugins.gatehouse.dev/%s", place, c.plugin.name), fault.Cause)
 		warning.AddWarning(ctx, "", err.Error())
 		return nil
 	}

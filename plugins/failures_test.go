@@ -41,7 +41,8 @@ func TestTheLastFailuresAreRemembered(t *testing.T) {
 }
 
 func TestRememberedFailuresQuoteNoRequests(t *testing.T) {
-	h := open(t, script(t, "judge", patching(`[{"op":"move","from":"/metadata/labels/secret","path":"/spec/terminationGracePeriodSeconds"}]`), ""))
+	answer := patching(`[{"op":"move","from":"/metadata/labels/secret","path":"/spec/terminationGracePeriodSeconds"}]`)
+	h := open(t, script(t, "judge", answer, ""))
 	fate := plugintest.Fate(h.admit(t.Context(), plugintest.Create(plugintest.Pod(map[string]string{"secret": "hunter2hunter2"}))))
 	if !strings.Contains(fate, "its patch makes the object something that is no Pod: ") {
 		t.Fatalf("the client is told %s", fate)
@@ -49,6 +50,20 @@ func TestRememberedFailuresQuoteNoRequests(t *testing.T) {
 	failures := h.only().Failures
 	if len(failures) != 1 || failures[0].Cause != "its patch makes the object something that is no Pod" {
 		t.Errorf("the failures are %+v", failures)
+	}
+	h.write(script(t, "judge", answer, "failurePolicy: Ignore"))
+	h.sync()
+	write := &annotated{Attributes: plugintest.Create(plugintest.Pod(map[string]string{"secret": "hunter2hunter2"}))}
+	if err := h.admit(t.Context(), write); err != nil {
+		t.Fatal(err)
+	}
+	if len(write.annotations) != 2 {
+		t.Errorf("the annotations are %q, want one of each phase", write.annotations)
+	}
+	for _, text := range []string{h.log.String(), fmt.Sprint(write.annotations)} {
+		if !strings.Contains(text, failures[0].Cause) || strings.Contains(text, "hunter2") {
+			t.Errorf("log or audit event have\n%s", text)
+		}
 	}
 }
 
