@@ -1,8 +1,10 @@
 package plugins
 
 import (
+	"strconv"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -141,17 +143,21 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	for _, p := range m.set.plugins() {
+		name := p.name
+		if !utf8.ValidString(name) { // it is no plugin's, but a file can have it; a label cannot
+			name = strconv.Quote(name)
+		}
 		for i, role := range allRoles() {
 			c := &p.counts.roles[i]
 			for i, r := range allResults() {
-				count(d.calls, c.results[i].Load(), p.name, string(role), string(r))
+				count(d.calls, c.results[i].Load(), name, string(role), string(r))
 			}
 			for i, kind := range allFaults() {
-				count(d.faults, c.faults[i].Load(), p.name, string(role), string(kind))
+				count(d.faults, c.faults[i].Load(), name, string(role), string(kind))
 			}
-			count(d.quarantines, c.quarantines.Load(), p.name, string(role))
+			count(d.quarantines, c.quarantines.Load(), name, string(role))
 			if buckets, n, sum := c.latency.cumulative(); n > 0 {
-				to <- prometheus.MustNewConstHistogram(d.duration, n, sum.Seconds(), buckets, p.name, string(role))
+				to <- prometheus.MustNewConstHistogram(d.duration, n, sum.Seconds(), buckets, name, string(role))
 			}
 		}
 		status := p.status()
@@ -160,14 +166,14 @@ func (m metrics) Collect(to chan<- prometheus.Metric) {
 			if state == status.State {
 				value = 1
 			}
-			gauge(d.state, value, p.name, string(state))
+			gauge(d.state, value, name, string(state))
 		}
-		gauge(d.instances, float64(status.Instances), p.name)
-		gauge(d.memory, float64(status.Memory), p.name)
-		count(d.loads, p.counts.loaded.Load(), p.name, "serves")
-		count(d.loads, p.counts.refused.Load(), p.name, "refused")
+		gauge(d.instances, float64(status.Instances), name)
+		gauge(d.memory, float64(status.Memory), name)
+		count(d.loads, p.counts.loaded.Load(), name, "serves")
+		count(d.loads, p.counts.refused.Load(), name, "refused")
 		if took := p.counts.loadTime.Load(); took > 0 {
-			gauge(d.loadTime, time.Duration(took).Seconds(), p.name)
+			gauge(d.loadTime, time.Duration(took).Seconds(), name)
 		}
 	}
 }

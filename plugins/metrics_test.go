@@ -48,6 +48,14 @@ func (h *host) counted(names ...string) map[string]float64 {
 	return got
 }
 
+func TestFilesOfAnyNameAreCounted(t *testing.T) {
+	h := open(t, files{"\xfe.wasm": "oops", "\xff.wasm": "oops"})
+	want := map[string]float64{`"\xfe" refused`: 1, `"\xff" refused`: 1}
+	if diff := cmp.Diff(want, h.counted("gatehouse_plugin_loads_total")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestCallsAreCounted(t *testing.T) {
 	h := open(t, merge(
 		says(t, "ca", access(`{"denied":true}`), "roles: [authorize]"),
