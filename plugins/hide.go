@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 
 	kjson "sigs.k8s.io/json"
@@ -174,19 +175,43 @@ func (h *hider) patch(patch []byte) json.RawMessage {
 			h.text(member(annotations, "annotations"), lastApplied)
 		}
 	}
-	hidden, err := json.Marshal(operations)
-	if err != nil {
-		return nil
+	// A plugin may have put what is in a Secret anywhere. Its texts are looked through one by one, for in JSON a secret may be escaped.
+	anywhere := make([]any, len(operations))
+	for i, operation := range operations {
+		anywhere[i] = h.inAll(operation)
 	}
-	// A plugin may have put what is in a Secret anywhere.
-	if hidden = []byte(h.in(string(hidden))); !json.Valid(hidden) {
+	hidden, err := json.Marshal(anywhere)
+	if err != nil {
 		return nil
 	}
 	return hidden
 }
 
-// in replaces secrets that a text quotes.
+// inAll replaces secrets that texts in a value quote.
+func (h *hider) inAll(value any) any {
+	switch value := value.(type) {
+	case string:
+		return h.in(value)
+	case []any:
+		for i := range value {
+			value[i] = h.inAll(value[i])
+		}
+	case map[string]any:
+		if value == nil {
+			return nil
+		}
+		all := make(map[string]any, len(value))
+		for name, of := range value {
+			all[h.in(name)] = h.inAll(of)
+		}
+		return all
+	}
+	return value
+}
+
+// in replaces secrets that a text quotes. What is part of another would leave the rest of that to be read if it were replaced first.
 func (h *hider) in(text string) string {
+	slices.SortFunc(h.secrets, func(a, b string) int { return len(b) - len(a) })
 	for _, secret := range h.secrets {
 		if len(secret) >= minSecret {
 			text = strings.ReplaceAll(text, secret, hiddenText)

@@ -6,6 +6,29 @@ import (
 	"testing"
 )
 
+func TestWhatIsInASecretIsHiddenHoweverItIsQuoted(t *testing.T) {
+	const short, long, odd = "hunter2", "hunter2 & friends", "a\n\"<b>\""
+	review, err := json.Marshal(map[string]any{"kind": "AdmissionReview", "request": map[string]any{"kind": map[string]any{"kind": "Secret"},
+		"object": map[string]any{"stringData": map[string]any{"a": short, "b": long, "c": odd}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := json.Marshal([]any{
+		map[string]any{"op": "add", "path": "/metadata/annotations/" + long, "value": map[string]any{odd: []any{"is " + odd, long, 5, nil}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // the order in which the secrets are found changes
+		r := &Record{Review: review, Patch: patch, Message: long}
+		r.hide()
+		const want = `[{"op":"add","path":"/metadata/annotations/(hidden)","value":{"(hidden)":["is (hidden)","(hidden)",5,null]}}]`
+		if string(r.Patch) != want || r.Message != "(hidden)" {
+			t.Fatalf("the patch is %s, want %s; the message is %s", r.Patch, want, r.Message)
+		}
+	}
+}
+
 // FuzzHide has plugins answer anything about a Secret: what is in it is not in the record.
 func FuzzHide(f *testing.F) {
 	const secret, encoded = "hunter2hunter2", "aHVudGVyMmh1bnRlcjI="
