@@ -173,7 +173,7 @@ func (s *Server) authorizingPlugins() map[string]authz.PluginMember {
 }
 
 func (s *Server) connectNodes(context.Context) error {
-	options := proxy.Options{ClientCertificate: s.pki.KubeletClient}
+	options := proxy.Options{ClientCertificate: s.pki.KubeletClient, ServingCertificate: s.pki.Serving}
 	if file := s.config.Kubelets.CAFile; file != "" {
 		authorities, err := authn.OpenAuthorities(s.parts.files, []string{file}, nil)
 		if err != nil {

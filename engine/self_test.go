@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +169,35 @@ func TestTheConfigurationIsShownWithoutSecrets(t *testing.T) {
 	}
 	if diff := cmp.Diff(configurationPreface+string(want), text); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestTheServerIsNoKubeletOfItsOwn has a node say that its kubelet is where the server listens, which would answer whatever comes by the
+// certificate for kubelets as if somebody asked who may do everything.
+func TestTheServerIsNoKubeletOfItsOwn(t *testing.T) {
+	server := serve(t, testConfig(t, t.TempDir()))
+	core, ctx := server.client(t).CoreV1(), t.Context()
+	node, err := core.Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "mirror"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listens, err := netip.ParseAddrPort(strings.TrimPrefix(server.URL, "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: listens.Addr().String()}}
+	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(listens.Port())
+	if _, err := core.Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	err = create(ctx, core.Pods(metav1.NamespaceDefault).Create, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.PodSpec{
+		NodeName: "mirror", Containers: []corev1.Container{{Name: "c", Image: "i"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = core.Pods(metav1.NamespaceDefault).GetLogs("web", &corev1.PodLogOptions{}).Stream(ctx)
+	if err == nil || !strings.Contains(err.Error(), "this server is where the node says that its kubelet is") {
+		t.Errorf("got %v", err)
 	}
 }

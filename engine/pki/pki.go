@@ -184,11 +184,14 @@ func (b *Bundle) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return b.serving.Load(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return b.Serving(), nil },
 		ClientAuth:     tls.RequestClientCert,
 		ClientCAs:      b.authority.pool,
 	}
 }
+
+// Serving is the certificate by which clients know this server, with its key. It is another one after a renewal.
+func (b *Bundle) Serving() *tls.Certificate { return b.serving.Load() }
 
 // ClientCAs are the authorities whose client certificates name users. Not to be written to.
 func (b *Bundle) ClientCAs() *x509.CertPool { return b.authority.pool }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -29,8 +30,10 @@ const (
 
 // Options say how kubelets are reached.
 type Options struct {
-	// ClientCertificate is what kubelets are shown. It is asked for each connection.
-	ClientCertificate func() *tls.Certificate
+	// ClientCertificate is what kubelets are shown, ServingCertificate what this server shows to its clients. Whoever is where a node
+	// says that its kubelet is, and shows that, is this server itself, to which requests must not come by another's certificate. Both
+	// are asked for each connection.
+	ClientCertificate, ServingCertificate func() *tls.Certificate
 	// Authorities are those of kubelets' serving certificates, another pool after each change. Nil means that kubelets are not
 	// verified.
 	Authorities func() *x509.CertPool
@@ -47,17 +50,35 @@ type Transports struct {
 
 // New makes the transports. Close them when no request is under way any more.
 func New(options Options) *Transports {
-	certificate := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return options.ClientCertificate(), nil }
-	unverified := newTransport(&tls.Config{InsecureSkipVerify: true, GetClientCertificate: certificate})
+	unverified := options.kubeletTLS()
+	unverified.InsecureSkipVerify = true
+	toUnverified := newTransport(unverified)
 	t := &Transports{
-		Kubelets:           unverified,
-		UnverifiedKubelets: unverified,
+		Kubelets:           toUnverified,
+		UnverifiedKubelets: toUnverified,
 		Endpoints:          newTransport(&tls.Config{InsecureSkipVerify: true}),
 	}
 	if options.Authorities != nil {
-		t.Kubelets = &verifying{authorities: options.Authorities, certificate: certificate}
+		t.Kubelets = &verifying{authorities: options.Authorities, config: options.kubeletTLS()}
 	}
 	return t
+}
+
+// errOurselves is what becomes of requests that a node has sent to this server itself.
+var errOurselves = errors.New("this server is where the node says that its kubelet is: correct the node's addresses and kubelet port")
+
+// kubeletTLS is how connections with kubelets are made, but for whom is trusted.
+func (o Options) kubeletTLS() *tls.Config {
+	return &tls.Config{
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.ClientCertificate(), nil },
+		// It is called before the client's certificate is sent.
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if state.PeerCertificates[0].Equal(o.ServingCertificate().Leaf) {
+				return errOurselves
+			}
+			return nil
+		},
+	}
 }
 
 // Close closes connections that nobody uses.
@@ -91,7 +112,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 // connections in what it wraps at that moment.
 type verifying struct {
 	authorities func() *x509.CertPool
-	certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+	config      *tls.Config // but for the authorities
 
 	changing sync.Mutex // held while current is replaced
 	current  atomic.Pointer[trusting]
@@ -125,7 +146,9 @@ func (v *verifying) transport() *http.Transport {
 	if before != nil && before.pool == pool {
 		return before.transport
 	}
-	next := &trusting{pool, newTransport(&tls.Config{RootCAs: pool, GetClientCertificate: v.certificate})}
+	config := v.config.Clone()
+	config.RootCAs = pool
+	next := &trusting{pool, newTransport(config)}
 	v.current.Store(next)
 	if before != nil {
 		before.transport.CloseIdleConnections()

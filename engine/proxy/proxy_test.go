@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -63,7 +64,11 @@ func TestKubeletsAreTrustedByTheAuthoritiesOfTheMoment(t *testing.T) {
 	client, strange := issued(t)
 	server := kubelet(t, serving)
 	var authorities atomic.Pointer[x509.CertPool]
-	transports := New(Options{ClientCertificate: func() *tls.Certificate { return client }, Authorities: authorities.Load})
+	transports := New(Options{
+		ClientCertificate:  func() *tls.Certificate { return client },
+		ServingCertificate: func() *tls.Certificate { return client },
+		Authorities:        authorities.Load,
+	})
 	defer transports.Close()
 
 	for _, step := range []struct {
@@ -86,6 +91,24 @@ func TestKubeletsAreTrustedByTheAuthoritiesOfTheMoment(t *testing.T) {
 	}
 }
 
+// TestAServerThatIsItselfWhereAKubeletShouldBeShowsNoCertificate asks a server that would take any certificate.
+func TestAServerThatIsItselfWhereAKubeletShouldBeShowsNoCertificate(t *testing.T) {
+	serving, trusting := issued(t)
+	client, _ := issued(t)
+	ourselves := kubelet(t, serving)
+	transports := New(Options{
+		ClientCertificate:  func() *tls.Certificate { t.Error("the certificate was shown"); return client },
+		ServingCertificate: func() *tls.Certificate { return serving },
+		Authorities:        func() *x509.CertPool { return trusting },
+	})
+	defer transports.Close()
+	for name, transport := range map[string]http.RoundTripper{"verified": transports.Kubelets, "not verified": transports.UnverifiedKubelets} {
+		if got, err := get(t, transport, ourselves.URL); !errors.Is(err, errOurselves) {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
 func TestEachConnectionShowsTheNewestCertificate(t *testing.T) {
 	serving, _ := issued(t)
 	first, _ := issued(t)
@@ -93,7 +116,7 @@ func TestEachConnectionShowsTheNewestCertificate(t *testing.T) {
 	server := kubelet(t, serving)
 	var newest atomic.Pointer[tls.Certificate]
 	newest.Store(first)
-	transports := New(Options{ClientCertificate: newest.Load})
+	transports := New(Options{ClientCertificate: newest.Load, ServingCertificate: newest.Load})
 	defer transports.Close()
 	for _, want := range []*tls.Certificate{first, second} {
 		newest.Store(want)
