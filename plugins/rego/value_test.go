@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -11,6 +12,36 @@ import (
 
 	"gatehouse/plugins/sandbox"
 )
+
+// TestASubsetOfDeepObjectsIsLookedForOnce counts memory, which stands for work: who sends a request decides how deep its objects are.
+func TestASubsetOfDeepObjectsIsLookedForOnce(t *testing.T) {
+	const depth, most = 3000, 20 << 20
+	nest := func(inner any) any {
+		for range depth {
+			inner = object{{"a", inner}}
+		}
+		return inner
+	}
+	for _, test := range []struct {
+		inner, other any
+		within       bool
+	}{
+		{"x", "x", true}, {"x", "y", false}, {[]any{"x", "y"}, []any{"y"}, true}, {[]any{"x"}, []any{"x"}, true}, {set{"x"}, set{"y"}, false},
+		{object{}, "x", false}, {nil, nil, true},
+	} {
+		var before, after runtime.MemStats
+		super, sub := nest(test.inner), nest(test.other)
+		runtime.ReadMemStats(&before)
+		within, err := subset(super, sub)
+		runtime.ReadMemStats(&after)
+		if within != test.within || err != nil {
+			t.Errorf("%v in %v: %t, %v", test.other, test.inner, within, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > most {
+			t.Errorf("%v in %v: it took %d bytes", test.other, test.inner, took)
+		}
+	}
+}
 
 func TestValuesAreReadAndWrittenInRegosNotation(t *testing.T) {
 	for _, test := range []struct {
