@@ -183,10 +183,16 @@ func (w *world) account(t *testing.T, name string) *corev1.ServiceAccount {
 	return made
 }
 
-// token asks for a token of a service account.
+// token asks for a token of a service account in the namespace default.
 func (w *world) token(t *testing.T, account string, spec authenticationv1.TokenRequestSpec) string {
 	t.Helper()
-	review, err := w.client.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), account,
+	return w.tokenIn(t, "default", account, spec)
+}
+
+// tokenIn asks for a token of a service account in any namespace.
+func (w *world) tokenIn(t *testing.T, namespace, account string, spec authenticationv1.TokenRequestSpec) string {
+	t.Helper()
+	review, err := w.client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account,
 		&authenticationv1.TokenRequest{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

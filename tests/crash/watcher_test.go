@@ -51,7 +51,7 @@ func (w *watcher) follow(ctx context.Context) error {
 // connect resumes as soon as there is a server.
 func (w *watcher) connect(ctx context.Context) (events watch.Interface, err error) {
 	err = harness.Poll(ctx, func() error {
-		events, err = w.maps.Watch(ctx, metav1.ListOptions{ResourceVersion: strconv.FormatInt(w.at(), 10)})
+		events, err = w.maps.Watch(ctx, metav1.ListOptions{FieldSelector: written, ResourceVersion: strconv.FormatInt(w.at(), 10)})
 		if err != nil && !isDown(err) {
 			return harness.Hopeless(fmt.Errorf("resume the watch at %d: %w", w.at(), err))
 		}

@@ -22,7 +22,10 @@ func TestEveryKindIsOwnedAndWatched(t *testing.T) {
 	server := harness.Start(t, harness.Options{})
 	client := untyped(t, server.ClientConfig())
 	for _, kind := range kinds(t, server.ClientConfig()) {
-		t.Run(kind.String(), func(t *testing.T) { liveAndDie(t, client, kind) })
+		t.Run(kind.String(), func(t *testing.T) {
+			defer makeAccount(t, server.ClientConfig(), kind)()
+			liveAndDie(t, client, kind)
+		})
 	}
 }
 
