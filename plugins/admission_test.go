@@ -46,6 +46,11 @@ func TestAnAnswerBecomesTheRequestsFate(t *testing.T) {
 		{"a patch without its type is a failure", `{"uid":"$uid","allowed":true,"patch":"W10="}`, "a patch but no patchType"},
 		{"a type without its patch is a failure", `{"uid":"$uid","allowed":true,"patchType":"JSONPatch"}`, "a patchType but no patch"},
 		{"a patch of another type is a failure", `{"uid":"$uid","allowed":true,"patchType":"Merge","patch":"W10="}`, `of the type "Merge"`},
+		{"a patch and an object is a failure", strings.Replace(patching(`[]`), "{", `{"object":{},`, 1), "has a patch and an object"},
+		{"an object that is none is a failure", `{"uid":"$uid","allowed":true,"object":[1]}`, "its patch makes the object something that is no Pod"},
+		{"an object of another kind is a failure", `{"uid":"$uid","allowed":true,"object":{"apiVersion":"v1","kind":"Potato"}}`,
+			"its patch makes the object something that is no Pod"},
+		{"no object is no change", `{"uid":"$uid","allowed":true,"object":null}`, "allowed"},
 		{"a patch that is no patch is a failure", patching(`{"op":"add"}`), "its patch is no JSON patch"},
 		{"a patch that does not apply is a failure", patching(`[{"op":"remove","path":"/spec/nothing"}]`), "its patch does not apply"},
 		{"a patch that fails its own test is a failure", patching(`[{"op":"test","path":"/metadata/name","value":"other"}]`), "its patch does not apply"},
@@ -69,6 +74,22 @@ func TestAnAnswerBecomesTheRequestsFate(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestAnObjectCanComeInPlaceOfAPatch(t *testing.T) {
+	const object = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"default","labels":{"owner":"jane"}},` +
+		`"spec":{"containers":[{"name":"c","image":"registry.example.org/nginx"}]}}`
+	h := open(t, script(t, "judge", `{"uid":"$uid","allowed":true,"object":`+object+`}`, "admission: {phases: [mutate]}"))
+	pod := plugintest.Pod(map[string]string{"other": "label"})
+	if got := plugintest.Fate(h.admit(t.Context(), plugintest.Create(pod))); got != "allowed" {
+		t.Fatal(got)
+	}
+	if diff := cmp.Diff(map[string]string{"owner": "jane"}, pod.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if image := pod.Spec.Containers[0].Image; image != "registry.example.org/nginx" {
+		t.Errorf("the image is %s", image)
 	}
 }
 

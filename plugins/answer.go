@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -40,9 +41,9 @@ func parseAnswer(data []byte, uid types.UID) (verdict, error) {
 	// Both kinds of answer at once: no field means one thing in a review and another in a Status.
 	var answer struct {
 		metav1.TypeMeta `json:",inline"`
-		Response        *admissionv1.AdmissionResponse `json:"response"`
-		Status          string                         `json:"status"`
-		Message         string                         `json:"message"`
+		Response        *response `json:"response"`
+		Status          string    `json:"status"`
+		Message         string    `json:"message"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &answer); err != nil {
 		return verdict{}, sandbox.Garbledf("its answer is no AdmissionReview: %s", oneLine(err))
@@ -58,8 +59,29 @@ func parseAnswer(data []byte, uid types.UID) (verdict, error) {
 	case answer.Response.UID != uid:
 		return verdict{}, sandbox.Garbledf("its answer has the uid %q, the request has %q", answer.Response.UID, uid)
 	}
-	p, err := parsePatch(answer.Response)
-	return verdict{AdmissionResponse: answer.Response, patch: p}, err
+	p, err := answer.Response.change()
+	return verdict{AdmissionResponse: &answer.Response.AdmissionResponse, patch: p}, err
+}
+
+// response is upstream's, or one that has the whole object as it is to be in place of a patch.
+type response struct {
+	admissionv1.AdmissionResponse `json:",inline"`
+	Object                        json.RawMessage `json:"object"`
+}
+
+// change is what the response does to the object. An object in its place is what the patch makes of it that replaces all of it.
+func (r *response) change() (patch.Patch, error) {
+	if len(r.Object) == 0 || string(r.Object) == "null" {
+		return parsePatch(&r.AdmissionResponse)
+	}
+	if len(r.Patch) > 0 || r.PatchType != nil {
+		return patch.Patch{}, sandbox.Garbledf("its answer has a patch and an object, only one of them can be")
+	}
+	p, err := patch.Parse(slices.Concat([]byte(`[{"op":"replace","path":"","value":`), r.Object, []byte("}]")))
+	if err != nil {
+		return patch.Patch{}, sandbox.Garbledf("the object in its answer cannot be read: %s", oneLine(err))
+	}
+	return p, nil
 }
 
 // plainAnswer reads the answers that are most of all, as the SDKs write them to the byte: allowed, and perhaps a patch. It is nil for

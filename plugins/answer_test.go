@@ -23,7 +23,7 @@ func FuzzParseAnswer(f *testing.F) {
 		`{"uid":"4711","allowed":false,"status":{"code":403,"message":"no","details":{"causes":[{"field":"a"}]}}}`,
 		`{"uid":"4711","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2EiLCJ2YWx1ZSI6MX1d"}`,
 		`{"uid":"4711","allowed":true,"warnings":["a"],"auditAnnotations":{"a":"b"}}`,
-		`{"uid":"0","allowed":1e400}`, `null`, `[]`,
+		`{"uid":"4711","allowed":true,"object":{"a":[1]}}`, `{"uid":"0","allowed":1e400}`, `null`, `[]`,
 	} {
 		f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":` + response + `}`))
 	}
