@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"gatehouse/engine/leash"
 	"gatehouse/engine/pluginapi/v1alpha1"
 	"gatehouse/plugins"
 )
@@ -129,8 +130,12 @@ func (r *reviews) mayCredentials(ctx context.Context, name string) error {
 
 // stream sends a line for each call until enough have come, time is up, the plugin has gone or the client has.
 func stream(w http.ResponseWriter, ctx context.Context, recording *plugins.Recording, options v1alpha1.PluginReviewOptions) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(options.TimeoutSeconds)*time.Second)
+	timeout := time.Duration(options.TimeoutSeconds) * time.Second
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	// A client that does not read keeps its recording, of which there are few, no longer than one that does.
+	held := leash.New(w, timeout)
+	defer held.Release()
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	encoder := json.NewEncoder(w)
