@@ -211,10 +211,14 @@ func (p *twoPaths) compare(t *testing.T, path, accept string) {
 	}
 }
 
-// compareAnswers asks both and expects the same, whoever answers.
+// compareAnswers asks both and expects the same, whoever answers. Tables tell how long ago things were, in seconds for what was set when the
+// test made the object: where the answers differ upstream is asked once more, for the clock may have ticked in between.
 func (p *twoPaths) compareAnswers(t *testing.T, path, accept string) reply {
 	t.Helper()
 	want, got := ask(t, p.handled, path, accept), ask(t, p.cached, path, accept)
+	if !cmp.Equal(want, got) {
+		want = ask(t, p.handled, path, accept)
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("GET %s, %s (-upstream +cache):\n%s", path, accept, diff)
 	}
